@@ -1,0 +1,1 @@
+//! Placeholder of `plaza-domain` until its first commit.

@@ -1,0 +1,1 @@
+//! Placeholder of `plaza-kit` until its first commit.

@@ -1,0 +1,1 @@
+//! Placeholder of `plaza-events` until its first commit.

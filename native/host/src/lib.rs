@@ -1,0 +1,1 @@
+//! Placeholder of `plaza-host` until its first commit.

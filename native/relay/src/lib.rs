@@ -1,0 +1,1 @@
+//! Placeholder of `plaza-relay` until its first commit.

@@ -1,0 +1,1 @@
+//! Placeholder of `plaza-sqlite` until its first commit.
