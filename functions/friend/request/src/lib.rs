@@ -1,0 +1,62 @@
+//! `POST /api/friends/request`: asks somebody to become friends. Where they asked first, it is a yes.
+
+use plaza_domain::friend::{self, FriendRequest, Status};
+use plaza_domain::id::UserId;
+use plaza_kit::clock::{self, Fresh};
+use plaza_kit::{Change, Database, Problem, Reply, Request, auth, lookup, params, reply};
+
+plaza_kit::function!(handle);
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    if request.method() != "POST" {
+        return Err(Problem::method_not_allowed("POST"));
+    }
+    let caller = auth::caller(&request).await?;
+    let body = request.json()?;
+    let mut input = body.input();
+    let Some(target) = input.required::<UserId>("target_user_id") else { return Err(input.problem()) };
+    if target == caller.user_id {
+        return Err(Problem::bad_request("cannot_befriend_yourself", "One cannot become friends with oneself."));
+    }
+    if lookup::users(&request, &[target]).await?.is_empty() {
+        return Err(Problem::new(404, "user_not_found", "There is no such user."));
+    }
+
+    let database = Database::open(plaza_friend::DATABASE).await?;
+    let (status, request) = database.transaction(async |change| ask(change, caller.user_id, target).await).await?;
+    reply::json(status, &request)
+}
+
+async fn ask(change: &Change<'_>, caller: UserId, target: UserId) -> Result<(u16, FriendRequest), Problem> {
+    let friends = "SELECT 1 FROM friendships WHERE user_id = ? AND friend_id = ?";
+    if change.query_one(friends, &params![caller, target]).await?.is_some() {
+        return Err(Problem::conflict("already_friends", "You are friends already."));
+    }
+    if pending(change, caller, target).await?.is_some() {
+        return Err(Problem::conflict("request_exists", "You have asked already; the request waits for an answer."));
+    }
+    if let Some(crossing) = pending(change, target, caller).await? {
+        let accepted = crossing.answer(caller, Status::Accepted)?;
+        plaza_friend::store_answer(change, &accepted).await?;
+        return Ok((200, accepted));
+    }
+    let request = FriendRequest {
+        id: Fresh::fresh(),
+        requester_id: caller,
+        addressee_id: target,
+        status: Status::Pending,
+        created_at: clock::now(),
+    };
+    let sql = "INSERT INTO friend_requests (id, requester_id, addressee_id, status, created_at) VALUES (?, ?, ?, ?, ?)";
+    change.query(sql, &params![request.id, caller, target, request.status.name(), request.created_at]).await?;
+    change.emit(&friend::requested(&request)).await?;
+    Ok((201, request))
+}
+
+async fn pending(change: &Change<'_>, requester: UserId, addressee: UserId) -> Result<Option<FriendRequest>, Problem> {
+    let columns = plaza_friend::REQUEST_COLUMNS;
+    let sql = format!(
+        "SELECT {columns} FROM friend_requests WHERE requester_id = ? AND addressee_id = ? AND status = 'pending'"
+    );
+    change.query_one(&sql, &params![requester, addressee]).await?.map(|row| plaza_friend::request(&row)).transpose()
+}

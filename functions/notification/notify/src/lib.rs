@@ -1,0 +1,114 @@
+//! Triggered by `friend.events` and `message.events`: makes the notifications that follow from them.
+//!
+//! An event may come twice: its id is stored with what it caused, in one change, so that the second time has no effect.
+//! Events may come in batches; a batch is one change.
+
+use plaza_domain::chat::Message;
+use plaza_domain::id::NotificationId;
+use plaza_domain::id::{EventId, RoomId, UserId};
+use plaza_domain::notification::{self, Notice};
+use plaza_domain::{Timestamp, friend::FriendRequest};
+use plaza_kit::clock::{self, Fresh};
+use plaza_kit::cloudevents::{self, CloudEvent};
+use plaza_kit::lookup::Question;
+use plaza_kit::{Change, Database, Problem, Reply, Request, params, reply};
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+plaza_kit::function!(handle);
+
+/// How long an event's id is remembered: longer than the log keeps the event (7 days), so that it cannot come again.
+const CONSUMED_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
+
+/// An event that somebody is told of.
+enum Telling {
+    Request(FriendRequest),
+    Acceptance(FriendRequest),
+    Message(Message),
+}
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    if request.method() != "POST" {
+        return Err(Problem::method_not_allowed("POST"));
+    }
+    let mut tellings = Vec::new();
+    for event in cloudevents::receive(&request)? {
+        if let Some(telling) = telling(&event)? {
+            tellings.push((event.id, telling));
+        }
+    }
+    if tellings.is_empty() {
+        return reply::no_content();
+    }
+    let participants = participants(&tellings).await?;
+    let database = Database::open("notification").await?;
+    database
+        .transaction(async |change| {
+            forget_old_events(change).await?;
+            for (event_id, telling) in &tellings {
+                if change.first_time(event_id).await? {
+                    for notice in notices(telling, &participants) {
+                        store(change, &notice).await?;
+                    }
+                }
+            }
+            Ok(())
+        })
+        .await?;
+    reply::no_content()
+}
+
+/// What an event tells; nothing where nobody is told of it, now or in a later version of its producer.
+fn telling(event: &CloudEvent) -> Result<Option<Telling>, Problem> {
+    Ok(match event.kind.as_str() {
+        "plaza.friend.FriendRequestSent.v1" => Some(Telling::Request(event.data()?)),
+        "plaza.friend.FriendRequestAccepted.v1" => Some(Telling::Acceptance(event.data()?)),
+        "plaza.chat.MessageSent.v1" => Some(Telling::Message(event.data()?)),
+        _ => None,
+    })
+}
+
+/// Who is in the rooms that the messages were sent to, as the chat context knows them.
+async fn participants(tellings: &[(String, Telling)]) -> Result<HashMap<RoomId, Vec<UserId>>, Problem> {
+    #[derive(Deserialize)]
+    struct Answer {
+        participants: HashMap<RoomId, Vec<UserId>>,
+    }
+    let room = |(_, telling): &(String, Telling)| {
+        if let Telling::Message(message) = telling { Some(message.room_id.to_string()) } else { None }
+    };
+    let rooms: BTreeSet<String> = tellings.iter().filter_map(room).collect();
+    if rooms.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let list = Vec::from_iter(rooms).join(",");
+    let answer: Answer =
+        Question::get("chat-membership", &format!("/?room_ids={list}")).ask(Vec::new()).await?.json()?;
+    Ok(answer.participants)
+}
+
+fn notices(telling: &Telling, participants: &HashMap<RoomId, Vec<UserId>>) -> Vec<Notice> {
+    match telling {
+        Telling::Request(request) => vec![notification::of_request(request)],
+        Telling::Acceptance(request) => vec![notification::of_acceptance(request)],
+        Telling::Message(message) => {
+            notification::of_message(message, participants.get(&message.room_id).map_or(&[], Vec::as_slice))
+        }
+    }
+}
+
+async fn store(change: &Change<'_>, notice: &Notice) -> Result<(), Problem> {
+    let sql = "INSERT INTO notifications (id, user_id, kind, data, created_at) VALUES (?, ?, ?, ?, ?)";
+    let id = NotificationId::fresh();
+    change.query(sql, &params![id, notice.user_id, notice.kind, notice.data.to_string(), clock::now()]).await?;
+    Ok(())
+}
+
+/// Event ids sort by time, so those that are old enough are the low end of the table.
+async fn forget_old_events(change: &Change<'_>) -> Result<(), Problem> {
+    let kept = i64::try_from(CONSUMED_KEPT.as_millis()).unwrap_or(i64::MAX);
+    let oldest = EventId::new(Timestamp::from_unix_ms((clock::now().unix_ms() - kept).max(0)), [0; 10]);
+    change.query("DELETE FROM consumed_events WHERE event_id < ?", &params![oldest]).await?;
+    Ok(())
+}

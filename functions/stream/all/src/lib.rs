@@ -1,0 +1,16 @@
+//! `GET /api/stream`: everything for the caller, as server-sent events. Asked again whenever they join or leave a room.
+
+use plaza_domain::event::Channel;
+use plaza_kit::{Problem, Reply, Request, grip};
+
+plaza_kit::function!(handle);
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    let caller = plaza_stream::caller(&request).await?;
+    let me = caller.user_id;
+    let mut channels = vec![Channel::session(caller.session_id), Channel::user(me), Channel::friends(me)];
+    for room in plaza_stream::rooms(me, None).await? {
+        channels.extend([Channel::messages(room), Channel::room(room)]);
+    }
+    grip::hold(&request, &caller, &channels)
+}

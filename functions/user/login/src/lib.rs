@@ -1,0 +1,72 @@
+//! `POST /api/auth/login` (OAuth 2 password form) and `/api/auth/login/json`: begins a session.
+//!
+//! Whether an account exists must not show, neither in the answer nor in its time: an unknown name costs the same
+//! password hash, and is refused in the same words.
+
+use plaza_domain::id::{SessionId, UserId};
+use plaza_domain::user::{Email, SESSION_IDLE_MAX};
+use plaza_kit::clock::{self, Fresh};
+use plaza_kit::{Database, Problem, Reply, Request, params, password};
+use plaza_user::grant;
+
+plaza_kit::function!(handle);
+
+/// The most characters of a User-Agent that a session keeps.
+const DEVICE_LENGTH_MAX: usize = 200;
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    match request.method() {
+        "POST" => login(&request).await,
+        _ => Err(Problem::method_not_allowed("POST")),
+    }
+}
+
+async fn login(request: &Request) -> Result<Reply, Problem> {
+    let (name, password) = credentials(request)?;
+    let database = Database::open(plaza_user::DATABASE).await?;
+    let name = name.to_lowercase();
+    let column = if Email::is_meant_by(&name) { "email" } else { "username_key" };
+    let sql = format!("SELECT id, username, password_hash FROM users WHERE {column} = ?");
+    let row = database.query_one(&sql, &params![name]).await?;
+    let hash = row.as_ref().map(|row| row.get::<String>(2)).transpose()?;
+    if !password::verify(&password, hash.as_deref())? {
+        return Err(Problem::new(401, "invalid_credentials", "The name or the password is wrong."));
+    }
+    let Some(row) = row else { return Err(Problem::internal()) };
+    let (user, username): (UserId, String) = (row.get(0)?, row.get(1)?);
+
+    let session = SessionId::fresh();
+    let device: String = request.header("user-agent").unwrap_or_default().chars().take(DEVICE_LENGTH_MAX).collect();
+    let refresh_token = database
+        .transaction(async |change| {
+            let now = clock::now();
+            change
+                .query(
+                    "INSERT INTO sessions (id, user_id, device, created_at, last_used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+                    &params![session, user, device, now, now, now.after(SESSION_IDLE_MAX)],
+                )
+                .await?;
+            grant::new_refresh_token(change, session).await
+        })
+        .await?;
+    grant::answer(&database, user, &username, session, refresh_token).await
+}
+
+/// The name (a user name or an address) and the password: from a form as OAuth 2 has it (RFC 6749, section 4.3.2),
+/// or from JSON, where the name may also stand as `email`.
+fn credentials(request: &Request) -> Result<(String, String), Problem> {
+    let is_form = request.has_content_type("application/x-www-form-urlencoded");
+    let body = if is_form { request.form()? } else { request.json()? };
+    let mut input = body.input();
+    let given_as = |input: &mut plaza_domain::Input<'_>, field| input.optional::<String>(field);
+    let name = match given_as(&mut input, "username") {
+        Some(None) if is_form => input.required("username"),
+        Some(None) => input.required("email"),
+        Some(name) => name,
+        None => None,
+    };
+    let (Some(name), Some(password)) = (name, input.required::<String>("password")) else {
+        return Err(input.problem());
+    };
+    Ok((name, password))
+}

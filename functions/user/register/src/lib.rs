@@ -1,0 +1,91 @@
+//! `POST /api/auth/register`: makes an account.
+
+use plaza_domain::input::Invalid;
+use plaza_domain::user::{self, DisplayName, Email, Password, Profile, User, Username};
+use plaza_kit::clock::{self, Fresh};
+use plaza_kit::{Database, Json, Problem, Reply, Request, params, password, reply};
+
+plaza_kit::function!(handle);
+
+struct NewUser {
+    username: Username,
+    email: Email,
+    password: Password,
+    display_name: Option<DisplayName>,
+}
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    match request.method() {
+        "POST" => register(read(&request.json()?)?).await,
+        _ => Err(Problem::method_not_allowed("POST")),
+    }
+}
+
+fn read(body: &Json) -> Result<NewUser, Problem> {
+    let mut input = body.input();
+    let (Some(username), Some(email), Some(password), Some(display_name)) = (
+        input.required::<Username>("username"),
+        input.required::<Email>("email"),
+        input.required::<Password>("password"),
+        input.optional::<DisplayName>("display_name"),
+    ) else {
+        return Err(input.problem());
+    };
+    if password.repeats(&username, &email) {
+        input.note::<()>("password", Invalid::new("common_password", "must not be the user name or the address"));
+        return Err(input.problem());
+    }
+    Ok(NewUser { username, email, password, display_name })
+}
+
+async fn register(new: NewUser) -> Result<Reply, Problem> {
+    let display_name = new.display_name.as_ref().map_or(new.username.as_str(), DisplayName::as_str);
+    let user = User {
+        id: Fresh::fresh(),
+        username: new.username.as_str().to_owned(),
+        display_name: display_name.to_owned(),
+        profile_image_url: None,
+        created_at: clock::now(),
+    };
+    let database = Database::open(plaza_user::DATABASE).await?;
+    refuse_taken(&database, &new).await?;
+    // Hashing takes long: before the change, which holds the write lock.
+    let password_hash = password::hash(new.password.as_str())?;
+    database
+        .transaction(async |change| {
+            let inserted = change
+                .changes(
+                    "INSERT INTO users (id, username, username_key, email, display_name, display_name_key, password_hash,
+                         created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    &params![
+                        user.id,
+                        user.username,
+                        new.username.key(),
+                        new.email.as_str(),
+                        user.display_name,
+                        user.display_name.to_lowercase(),
+                        password_hash,
+                        user.created_at,
+                    ],
+                )
+                .await?;
+            if !inserted {
+                // Somebody else took it while the password was hashed.
+                refuse_taken(&database, &new).await?;
+            }
+            change.emit(&user::registered(&user)).await
+        })
+        .await?;
+    reply::json(201, &Profile { user, email: new.email.as_str().to_owned() })
+}
+
+async fn refuse_taken(database: &Database, new: &NewUser) -> Result<(), Problem> {
+    let taken = async |sql, key: &str| database.query_one(sql, &params![key]).await.map(|row| row.is_some());
+    if taken("SELECT 1 FROM users WHERE username_key = ?", &new.username.key()).await? {
+        return Err(Problem::conflict("username_taken", "This user name is taken."));
+    }
+    if taken("SELECT 1 FROM users WHERE email = ?", new.email.as_str()).await? {
+        return Err(Problem::conflict("email_taken", "There is an account with this address."));
+    }
+    Ok(())
+}

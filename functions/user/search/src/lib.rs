@@ -1,0 +1,37 @@
+//! `GET /api/users/search?q=…`: finds users by address (the whole of it) or by the beginning of a name.
+
+use plaza_domain::input::Invalid;
+use plaza_domain::page::{Page, invalid_parameter};
+use plaza_domain::user::{DISPLAY_NAME_LENGTH_MAX, EMAIL_LENGTH_MAX, Email, SEARCH_LENGTH_MIN};
+use plaza_kit::store::prefix_pattern;
+use plaza_kit::{Database, Problem, Reply, Request, auth, params, reply};
+
+plaza_kit::function!(handle);
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    if request.method() != "GET" {
+        return Err(Problem::method_not_allowed("GET"));
+    }
+    auth::caller(&request).await?;
+    let (limit, after) = request.page::<String>()?;
+    let text = request.query("q").unwrap_or_default().trim().to_lowercase();
+    let length_max = if Email::is_meant_by(&text) { EMAIL_LENGTH_MAX } else { DISPLAY_NAME_LENGTH_MAX };
+    if !(SEARCH_LENGTH_MIN..=length_max).contains(&text.chars().count()) {
+        return Err(invalid_parameter("q", Invalid::length(SEARCH_LENGTH_MIN, length_max)));
+    }
+    let database = Database::open(plaza_user::DATABASE).await?;
+    let columns = plaza_user::USER_COLUMNS;
+    let rows = if Email::is_meant_by(&text) {
+        database.query(&format!("SELECT {columns} FROM users WHERE email = ?"), &params![text]).await?
+    } else {
+        let sql = format!(
+            r"SELECT {columns} FROM users
+              WHERE (username_key LIKE ? ESCAPE '\' OR display_name_key LIKE ? ESCAPE '\') AND username_key > ?
+              ORDER BY username_key LIMIT ?"
+        );
+        let pattern = prefix_pattern(&text);
+        database.query(&sql, &params![pattern, pattern, after.unwrap_or_default(), limit + 1]).await?
+    };
+    let users = rows.iter().map(plaza_user::user).collect::<Result<Vec<_>, _>>()?;
+    reply::json(200, &Page::forward(users, limit, |user| user.username.to_lowercase()))
+}

@@ -1,0 +1,31 @@
+//! Private: examines an access token for the other components (in the manner of RFC 7662), when the sessions store does
+//! not know it: after the store was lost, or for a token that newer ones have pushed out.
+
+use plaza_kit::auth::Caller;
+use plaza_kit::{Database, Problem, Reply, Request, reply, tokens};
+use plaza_user::session;
+use serde::Serialize;
+
+plaza_kit::function!(handle);
+
+#[derive(Serialize)]
+struct Verdict {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<Caller>,
+}
+
+async fn handle(request: Request) -> Result<Reply, Problem> {
+    if request.method() != "POST" {
+        return Err(Problem::method_not_allowed("POST"));
+    }
+    let form = request.form()?;
+    let mut input = form.input();
+    let Some(token) = input.required::<String>("token") else { return Err(input.problem()) };
+    let Some(caller) = tokens::verify(&token)? else {
+        return reply::json(200, &Verdict { active: false, caller: None });
+    };
+    let database = Database::open(plaza_user::DATABASE).await?;
+    let active = session::remember(&database, &caller, &token).await?;
+    reply::json(200, &Verdict { active, caller: active.then_some(caller) })
+}

@@ -1,0 +1,278 @@
+//! Accounts: names, passwords, profiles, sessions.
+
+use crate::event::{Action, Channel, Event, Topic};
+use crate::id::{SessionId, UserId};
+use crate::input::{self, FromValue, Invalid};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Characters of a user name.
+pub const USERNAME_LENGTH: std::ops::RangeInclusive<usize> = 3..=50;
+/// Characters of a password.
+pub const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+/// The most characters of a display name.
+pub const DISPLAY_NAME_LENGTH_MAX: usize = 50;
+/// The most characters of an address (RFC 5321, section 4.5.3.1.3, less the angle brackets).
+pub const EMAIL_LENGTH_MAX: usize = 254;
+/// The most users that one look-up may name.
+pub const LOOKUP_USERS_MAX: usize = 100;
+/// The fewest characters of a search.
+pub const SEARCH_LENGTH_MIN: usize = 2;
+/// How long a session lives without being refreshed.
+pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a ticket for a stream is good.
+pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
+
+/// A user name: 3 to 50 of `[A-Za-z0-9_.-]`. Kept as written; compared without regard to case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Username(String);
+
+impl Username {
+    /// As written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which it is unique.
+    pub fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+}
+
+impl FromValue for Username {
+    fn from_value(value: &Value) -> Result<Self, Invalid> {
+        let name = input::text(value, *USERNAME_LENGTH.start(), *USERNAME_LENGTH.end())?;
+        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) {
+            return Err(Invalid::new("invalid_characters", "may have only letters, digits, '_', '.' and '-'"));
+        }
+        Ok(Self(name.to_owned()))
+    }
+}
+
+/// An address, in lower case. Its syntax is only looked at so far that a slip is noticed; whether it is somebody's,
+/// only a letter to it can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Email {
+    /// The address, in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a login name means an address rather than a user name (which cannot have an `@`).
+    pub fn is_meant_by(login: &str) -> bool {
+        login.contains('@')
+    }
+}
+
+impl FromValue for Email {
+    fn from_value(value: &Value) -> Result<Self, Invalid> {
+        let text = input::text(value, 1, EMAIL_LENGTH_MAX)?;
+        let malformed = || Invalid::new("invalid_email", "is not an e-mail address");
+        let (local, domain) = text.rsplit_once('@').ok_or_else(malformed)?;
+        let plain =
+            |part: &str| !part.chars().any(|c| c.is_whitespace() || c.is_control() || "@\"<>(),:;\\[]".contains(c));
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+        };
+        let dots = |part: &str| part.split('.').all(|piece| !piece.is_empty());
+        let well_formed = (1..=64).contains(&local.len())
+            && plain(local)
+            && dots(local)
+            && domain.contains('.')
+            && domain.split('.').all(label);
+        if well_formed { Ok(Self(text.to_lowercase())) } else { Err(malformed()) }
+    }
+}
+
+/// A password: 8 to 128 characters, none of the common ones. No composition rules (NIST SP 800-63B, section 5.1.1.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl Password {
+    /// The secret itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it merely repeats the account's own name or address, which is what is guessed first.
+    pub fn repeats(&self, username: &Username, email: &Email) -> bool {
+        let password = self.0.to_lowercase();
+        let local = email.0.split('@').next().unwrap_or_default();
+        [username.key().as_str(), email.as_str(), local].contains(&password.as_str())
+    }
+}
+
+impl FromValue for Password {
+    fn from_value(value: &Value) -> Result<Self, Invalid> {
+        let text = input::text(value, *PASSWORD_LENGTH.start(), *PASSWORD_LENGTH.end())?;
+        let lower = text.to_lowercase();
+        if include_str!("common-passwords.txt").lines().any(|common| common == lower) {
+            return Err(Invalid::new("common_password", "is one of the most common passwords"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// The name that others see: 1 to 50 characters on one line, in any script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisplayName(String);
+
+impl DisplayName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromValue for DisplayName {
+    fn from_value(value: &Value) -> Result<Self, Invalid> {
+        input::one_line(value, 1, DISPLAY_NAME_LENGTH_MAX).map(Self)
+    }
+}
+
+/// A user as others see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Who.
+    pub id: UserId,
+    /// The unique name.
+    pub username: String,
+    /// The name to show.
+    pub display_name: String,
+    /// Where the picture is, if there is one.
+    pub profile_image_url: Option<String>,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// A user as they see themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Profile {
+    /// What others see.
+    #[serde(flatten)]
+    pub user: User,
+    /// What only they see.
+    pub email: String,
+}
+
+/// What a login or a refresh answers (RFC 6749, section 5.1).
+#[derive(Debug, Clone, Serialize)]
+pub struct Tokens {
+    /// A JWT (RFC 9068), for the `Authorization` header.
+    pub access_token: String,
+    /// Always `bearer`.
+    pub token_type: &'static str,
+    /// Seconds until the access token ends.
+    pub expires_in: u64,
+    /// For the next refresh, once.
+    pub refresh_token: String,
+}
+
+/// Whether somebody is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// Who.
+    pub user_id: UserId,
+    /// Whether they are there now.
+    pub online: bool,
+    /// When they were last there, if they ever were.
+    pub last_seen_at: Option<Timestamp>,
+}
+
+/// An account came to be.
+pub fn registered(user: &User) -> Event {
+    Event::new(Topic::USER, user.id, "plaza.user.UserRegistered.v1", user)
+}
+
+/// What others see of an account changed.
+pub fn profile_updated(user: &User) -> Event {
+    Event::new(Topic::USER, user.id, "plaza.user.UserProfileUpdated.v1", user)
+}
+
+/// A session ended before its time: by logout, or because a refresh token was used twice. Its streams end with it.
+pub fn session_revoked(user: UserId, session: SessionId) -> Event {
+    #[derive(Serialize)]
+    struct Data {
+        user_id: UserId,
+        session_id: SessionId,
+    }
+    Event::new(Topic::USER, user, "plaza.user.SessionRevoked.v1", &Data { user_id: user, session_id: session })
+        .also_to([Channel::session(session)])
+        .with_action(Action::Close)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn code<T: FromValue + std::fmt::Debug>(value: &Value) -> &'static str {
+        T::from_value(value).unwrap_err().code
+    }
+
+    #[test]
+    fn user_names_have_their_alphabet_and_length() {
+        assert_eq!(Username::from_value(&json!("Min.Ji_90-x")).unwrap().key(), "min.ji_90-x");
+        assert_eq!(code::<Username>(&json!("ab")), "wrong_length");
+        assert_eq!(code::<Username>(&json!("a".repeat(51))), "wrong_length");
+        assert_eq!(code::<Username>(&json!("min ji")), "invalid_characters");
+        assert_eq!(code::<Username>(&json!("민지입니다")), "invalid_characters");
+        assert_eq!(code::<Username>(&json!(12345)), "wrong_type");
+    }
+
+    #[test]
+    fn addresses_are_looked_at_for_slips() {
+        for good in ["a@b.co", "Min.Ji+plaza@Example.COM", "이메일@예시.한국"] {
+            assert_eq!(Email::from_value(&json!(good)).unwrap().as_str(), good.to_lowercase());
+        }
+        for bad in
+            ["a@b", "@b.co", "a@", "a b@c.de", "a@b..c", "a@-b.co", "a@@b.co", ".a@b.co", "a\u{0}@b.co", "a@b.co\n"]
+        {
+            assert_eq!(code::<Email>(&json!(bad)), "invalid_email", "{bad:?}");
+        }
+        assert_eq!(code::<Email>(&json!(format!("{}@example.com", "a".repeat(250)))), "wrong_length");
+    }
+
+    #[test]
+    fn common_and_repeated_passwords_are_refused() {
+        assert_eq!(code::<Password>(&json!("Password1")), "common_password");
+        assert_eq!(code::<Password>(&json!("short")), "wrong_length");
+        let password = Password::from_value(&json!("min-ji-90")).unwrap();
+        let name = |name: &str| Username::from_value(&json!(name)).unwrap();
+        let email = Email::from_value(&json!("a@b.co")).unwrap();
+        assert!(password.repeats(&name("Min-Ji-90"), &email));
+        assert!(!password.repeats(&name("somebody"), &email));
+        assert_eq!(format!("{password:?}"), "Password(…)");
+    }
+
+    #[test]
+    fn display_names_show_on_one_line_and_hide_nothing() {
+        assert_eq!(DisplayName::from_value(&json!("  김민지 🌱 ")).unwrap().as_str(), "김민지 🌱");
+        for bad in ["a\nb", "a\u{0}", "evil\u{202e}txt", "a\u{2066}b"] {
+            assert_eq!(code::<DisplayName>(&json!(bad)), "invalid_characters", "{bad:?}");
+        }
+        assert_eq!(code::<DisplayName>(&json!("   ")), "wrong_length");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_rule_panic(text: String) {
+            let value = json!(text);
+            let _ = (Username::from_value(&value), Email::from_value(&value), Password::from_value(&value), DisplayName::from_value(&value));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Events that arrive: CloudEvents 1.0 over HTTP, in binary, structured and batched mode (HTTP protocol binding, 3).
+
+use crate::Request;
+use plaza_domain::Problem;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// An event that arrived.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CloudEvent {
+    /// The event's own id: the same when it comes again.
+    pub id: String,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The event's data.
+    #[serde(default)]
+    data: Value,
+}
+
+impl CloudEvent {
+    /// The data, in the shape of this kind of event. What is of another shape will not get better: 422, and final.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        T::deserialize(&self.data).map_err(|error| {
+            Problem::new(
+                422,
+                "invalid_event",
+                format!("Event {} ({}) is not of its shape: {error}.", self.id, self.kind),
+            )
+        })
+    }
+}
+
+/// The events of a request, in their order.
+pub fn receive(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
+    let malformed =
+        |error: serde_json::Error| Problem::bad_request("malformed_event", format!("Not a CloudEvent: {error}."));
+    if request.has_content_type("application/cloudevents-batch+json") {
+        return serde_json::from_slice(request.body()).map_err(malformed);
+    }
+    if request.has_content_type("application/cloudevents+json") {
+        return serde_json::from_slice(request.body()).map(|event| vec![event]).map_err(malformed);
+    }
+    let (Some(id), Some(kind)) = (request.header("ce-id"), request.header("ce-type")) else {
+        return Err(Problem::bad_request("malformed_event", "Not a CloudEvent: ce-id and ce-type are needed."));
+    };
+    let data = if request.body().is_empty() {
+        Value::Null
+    } else {
+        serde_json::from_slice(request.body()).map_err(malformed)?
+    };
+    Ok(vec![CloudEvent { id: id.to_owned(), kind: kind.to_owned(), data }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn receive_from(headers: &[(&str, &str)], body: &'static str) -> Result<Vec<CloudEvent>, Problem> {
+        let mut builder = http::Request::builder().method("POST").uri("/");
+        for (name, value) in headers {
+            builder = builder.header(*name, *value);
+        }
+        receive(&Request::new(builder.body(Bytes::from(body)).unwrap()))
+    }
+
+    #[test]
+    fn all_three_modes_are_understood() {
+        let binary =
+            receive_from(&[("ce-id", "1"), ("ce-type", "t"), ("content-type", "application/json")], "{\"n\":1}");
+        let structured = receive_from(
+            &[("content-type", "application/cloudevents+json; charset=utf-8")],
+            r#"{"specversion":"1.0","id":"1","source":"/","type":"t","data":{"n":1}}"#,
+        );
+        let batch = receive_from(
+            &[("content-type", "application/cloudevents-batch+json")],
+            r#"[{"specversion":"1.0","id":"1","source":"/","type":"t","data":{"n":1}},
+                {"specversion":"1.0","id":"2","source":"/","type":"t","data":{"n":2}}]"#,
+        );
+        for (events, count) in [(binary, 1), (structured, 1), (batch, 2)] {
+            let events = events.unwrap();
+            assert_eq!(events.len(), count);
+            assert_eq!((events[0].id.as_str(), events[0].kind.as_str()), ("1", "t"));
+            assert_eq!(events[0].data::<Value>().unwrap()["n"], 1);
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_for_good() {
+        assert_eq!(receive_from(&[], "{}").unwrap_err().status, 400);
+        assert_eq!(receive_from(&[("ce-id", "1"), ("ce-type", "t")], "{").unwrap_err().status, 400);
+        let events = receive_from(&[("ce-id", "1"), ("ce-type", "t")], "\"text\"").unwrap();
+        assert_eq!(events[0].data::<Vec<u8>>().unwrap_err().status, 422);
+    }
+}

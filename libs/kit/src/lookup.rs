@@ -1,0 +1,97 @@
+//! Asking another context, by its component's name (Spin's service chaining: `http://<component>.spin.internal`).
+
+use crate::{Request, guest};
+use plaza_domain::Problem;
+use plaza_domain::id::UserId;
+use plaza_domain::user::User;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// An answer of another context.
+#[derive(Debug)]
+pub struct Answer {
+    component: &'static str,
+    response: http::Response<Vec<u8>>,
+}
+
+/// A question to another context.
+#[derive(Debug)]
+pub struct Question {
+    component: &'static str,
+    builder: http::request::Builder,
+}
+
+impl Question {
+    /// A `GET` of a path (with its query).
+    pub fn get(component: &'static str, path: &str) -> Self {
+        Self::new("GET", component, path)
+    }
+
+    /// A `POST` to a path.
+    pub fn post(component: &'static str, path: &str) -> Self {
+        Self::new("POST", component, path)
+    }
+
+    fn new(method: &str, component: &'static str, path: &str) -> Self {
+        let uri = format!("http://{component}.spin.internal{path}");
+        Self { component, builder: http::Request::builder().method(method).uri(uri) }
+    }
+
+    /// The same, with a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    /// Asks. A context that does not answer, or answers 5xx, makes this 503: nothing was changed.
+    pub async fn ask(self, body: Vec<u8>) -> Result<Answer, Problem> {
+        let component = self.component;
+        let unavailable = |cause: &dyn std::fmt::Display| {
+            eprintln!("{component}: {cause}");
+            Problem::unavailable("A part of the service that this needs does not answer; nothing was changed.")
+        };
+        let request = self.builder.body(body).map_err(|error| unavailable(&error))?;
+        let response = guest::ask(request).map_err(|error| unavailable(&error))?;
+        if response.status().is_server_error() || response.status() == http::StatusCode::TOO_MANY_REQUESTS {
+            return Err(unavailable(&response.status()));
+        }
+        Ok(Answer { component, response })
+    }
+}
+
+impl Answer {
+    /// The status: below 500.
+    pub fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// The JSON of a successful answer. Any other is a fault between our own parts.
+    pub fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        let read = if self.response.status().is_success() {
+            serde_json::from_slice(self.response.body()).map_err(|error| error.to_string())
+        } else {
+            Err(format!("answered {}", self.response.status()))
+        };
+        read.map_err(|cause| {
+            eprintln!("{}: {cause}", self.component);
+            Problem::internal()
+        })
+    }
+}
+
+/// Asks the user context who these are, on the caller's behalf. At most a hundred; those who do not exist are left out.
+pub async fn users(request: &Request, ids: &[UserId]) -> Result<Vec<User>, Problem> {
+    #[derive(Deserialize)]
+    struct Users {
+        items: Vec<User>,
+    }
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let question = Question::get("user-users", &format!("/api/users?user_ids={}", list.join(",")));
+    let question = question.header("authorization", request.header("authorization").unwrap_or_default());
+    let users: Users = question.ask(Vec::new()).await?.json()?;
+    Ok(users.items)
+}

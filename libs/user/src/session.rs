@@ -1,0 +1,37 @@
+//! Sessions. The database says whether one lives; the sessions store only repeats it, for speed.
+
+use plaza_domain::id::{SessionId, UserId};
+use plaza_domain::user::session_revoked;
+use plaza_kit::auth::{self, Caller};
+use plaza_kit::{Change, Database, Problem, clock, params};
+
+/// Whether a session lives.
+pub async fn is_alive(database: &Database, session: SessionId) -> Result<bool, Problem> {
+    let sql = "SELECT 1 FROM sessions WHERE id = ? AND revoked_at IS NULL AND expires_at > ?";
+    Ok(database.query_one(sql, &params![session, clock::now()]).await?.is_some())
+}
+
+/// Ends a session; its streams end with it. Once the change is made, [`auth::forget`] must follow.
+pub async fn revoke(change: &Change<'_>, user: UserId, session: SessionId) -> Result<(), Problem> {
+    let sql = "UPDATE sessions SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL";
+    if change.changes(sql, &params![clock::now(), session]).await? {
+        change.emit(&session_revoked(user, session)).await?;
+    }
+    Ok(())
+}
+
+/// Repeats in the sessions store that a token is good; `false` where its session has ended.
+///
+/// The session may end between the look at the database and the write to the store, and would come back to life there:
+/// so the look is repeated after the write.
+pub async fn remember(database: &Database, caller: &Caller, token: &str) -> Result<bool, Problem> {
+    if !is_alive(database, caller.session_id).await? {
+        return Ok(false);
+    }
+    auth::remember(caller, token)?;
+    if is_alive(database, caller.session_id).await? {
+        return Ok(true);
+    }
+    auth::forget(caller.session_id)?;
+    Ok(false)
+}
