@@ -1,0 +1,14 @@
+//! The API as a client sees it: every route, what it does and what it refuses. One server is shared by all tests here;
+//! each makes its own users, so they run side by side and in any order.
+
+mod auth;
+mod friends;
+mod messages;
+mod notifications;
+mod operations;
+mod refusals;
+mod revocation;
+mod rooms;
+mod story;
+mod streams;
+mod users;
