@@ -4,7 +4,7 @@
 //! types of the `http` crate, the domain and this kit; it knows neither Spin's SDK nor WASI, so that their next
 //! generation is a matter of this crate alone.
 //!
-//! ```ignore
+//! ```text
 //! plaza_kit::function!(handle);
 //!
 //! async fn handle(request: Request) -> Result<Reply, Problem> {

@@ -24,7 +24,7 @@ pub struct Change<'a> {
 
 /// The parameters of a statement.
 ///
-/// ```ignore
+/// ```text
 /// database.query("SELECT name FROM rooms WHERE id = ?", &params![room_id]).await?
 /// ```
 #[macro_export]

@@ -1,0 +1,160 @@
+//! The secrets that an installation needs: made once, kept in the state directory, readable by its owner alone.
+
+use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jwt_simple::prelude::{ES256KeyPair, Ed25519KeyPair, RS256KeyPair};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The signature algorithm of access tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Algorithm {
+    /// Ed25519: fast to sign and to verify.
+    #[value(name = "EdDSA")]
+    EdDsa,
+    /// ECDSA on P-256.
+    #[value(name = "ES256")]
+    Es256,
+    /// RSA, 2048 bits: what every OpenID Connect client understands, and slow to sign.
+    #[value(name = "RS256")]
+    Rs256,
+}
+
+/// The bits of an RSA key.
+const RSA_BITS: usize = 2048;
+
+/// The application's variables that are keys, by their names in `spin.toml`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Keys {
+    /// Private JWK.
+    token_signing_key: String,
+    /// JWK set with the public key.
+    token_keys: String,
+    /// Shared between relay and functions.
+    grip_key: String,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
+impl Keys {
+    /// New ones.
+    pub(crate) fn generate(algorithm: Algorithm) -> Result<Self> {
+        // The key's id is its thumbprint (RFC 7638): it needs no register, and a new key has a new one.
+        let (private, public) = match algorithm {
+            Algorithm::EdDsa => {
+                let key = Ed25519KeyPair::generate();
+                let id = key.jwk_thumbprint();
+                let key = key.with_key_id(&id);
+                (key.to_jwk(), key.public_key().to_jwk())
+            }
+            Algorithm::Es256 => {
+                let key = ES256KeyPair::generate();
+                let id = key.jwk_thumbprint();
+                let key = key.with_key_id(&id);
+                (key.to_jwk(), key.public_key().to_jwk())
+            }
+            Algorithm::Rs256 => {
+                let key = RS256KeyPair::generate(RSA_BITS).context("cannot generate an RSA key")?;
+                let id = key.jwk_thumbprint();
+                let key = key.with_key_id(&id);
+                (key.to_jwk(), key.public_key().to_jwk())
+            }
+        };
+        let mut grip_key = [0; 32];
+        getrandom::fill(&mut grip_key).context("the operating system gives no random bytes")?;
+        Ok(Self {
+            token_signing_key: private,
+            token_keys: format!("{{\"keys\":[{public}]}}"),
+            grip_key: BASE64_URL_SAFE_NO_PAD.encode(grip_key),
+        })
+    }
+
+    /// Those that the file keeps; made and written on the first call.
+    pub(crate) fn load_or_generate(file: &Path) -> Result<Self> {
+        let named = || format!("keys in {}", file.display());
+        if file.exists() {
+            return serde_json::from_reader(File::open(file).with_context(named)?).with_context(named);
+        }
+        let keys = Self::generate(Algorithm::EdDsa)?;
+        // Written beside and renamed, so that a crash leaves a whole file or none.
+        let beside = file.with_extension("new");
+        let mut handle =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside).with_context(named)?;
+        handle.write_all(&serde_json::to_vec_pretty(&keys)?).with_context(named)?;
+        handle.sync_all().with_context(named)?;
+        std::fs::rename(&beside, file).with_context(named)?;
+        Ok(keys)
+    }
+
+    /// The key that relay and functions share, unless the environment gives another, as it may for every variable.
+    pub(crate) fn grip_key(&self) -> String {
+        std::env::var("SPIN_VARIABLE_GRIP_KEY").unwrap_or_else(|_| self.grip_key.clone())
+    }
+
+    /// As the host takes variables.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("token_signing_key".to_owned(), self.token_signing_key.clone()),
+            ("token_keys".to_owned(), self.token_keys.clone()),
+            ("grip_key".to_owned(), self.grip_key.clone()),
+        ])
+    }
+
+    /// As a shell would set them for a stock Spin.
+    pub(crate) fn environment(&self) -> String {
+        let line = |(name, value): (String, String)| format!("SPIN_VARIABLE_{}='{value}'\n", name.to_uppercase());
+        self.variables().into_iter().map(line).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jwt_simple::prelude::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_generated_pair_signs_what_its_set_verifies() {
+        for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
+            let keys = Keys::generate(algorithm).unwrap();
+            let set: serde_json::Value = serde_json::from_str(&keys.token_keys).unwrap();
+            let public = set["keys"][0].to_string();
+            assert!(!set["keys"][0].as_object().unwrap().contains_key("d"), "a public key set has no private part");
+            let claims = Claims::create(Duration::from_secs(60));
+            let verified = match algorithm {
+                Algorithm::EdDsa => {
+                    let token = Ed25519KeyPair::from_jwk(&keys.token_signing_key).unwrap().sign(claims).unwrap();
+                    Ed25519PublicKey::from_jwk(&public).unwrap().verify_token::<NoCustomClaims>(&token, None)
+                }
+                Algorithm::Es256 => {
+                    let token = ES256KeyPair::from_jwk(&keys.token_signing_key).unwrap().sign(claims).unwrap();
+                    ES256PublicKey::from_jwk(&public).unwrap().verify_token::<NoCustomClaims>(&token, None)
+                }
+                Algorithm::Rs256 => {
+                    let token = RS256KeyPair::from_jwk(&keys.token_signing_key).unwrap().sign(claims).unwrap();
+                    RS256PublicKey::from_jwk(&public).unwrap().verify_token::<NoCustomClaims>(&token, None)
+                }
+            };
+            assert!(verified.is_ok(), "{algorithm:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_made_once_and_are_for_their_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys.json");
+        let made = Keys::load_or_generate(&file).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(Keys::load_or_generate(&file).unwrap().variables(), made.variables());
+        std::fs::write(&file, "{").unwrap();
+        assert!(Keys::load_or_generate(&file).is_err(), "a damaged file is not silently replaced");
+    }
+}
