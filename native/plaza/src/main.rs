@@ -1,1 +1,99 @@
-fn main() {}
+//! `plaza`: everything of Plaza that is not a function. `plaza help` says what it can do.
+
+mod keys;
+mod ops;
+mod source;
+mod state;
+mod up;
+
+use clap::{Args, Parser, Subcommand};
+use keys::{Algorithm, Keys};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// A real-time chat backend: WebAssembly functions on Spin, driven by HTTP and Kafka.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    /// How the log on standard error is written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "PLAZA_LOG_FORMAT")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything in this process: functions, relay, log, publisher and triggers. Ctrl-C stops it cleanly.
+    Up(Up),
+    /// Prints a new set of keys, as variables for a stock Spin.
+    Keys {
+        /// The signature algorithm of access tokens.
+        #[arg(long, value_enum, default_value_t = Algorithm::EdDsa)]
+        algorithm: Algorithm,
+    },
+}
+
+/// The words of `plaza up`.
+#[derive(Debug, Args)]
+struct Up {
+    /// The application's manifest.
+    #[arg(long, value_name = "FILE", default_value = "spin.toml", env = "PLAZA_MANIFEST")]
+    from: PathBuf,
+    /// Where everything is kept: databases, log, keys, compiled functions.
+    #[arg(long, value_name = "DIR", default_value = ".plaza", env = "PLAZA_STATE")]
+    state: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", env = "PLAZA_LISTEN")]
+    listen: SocketAddr,
+    /// Begin with an empty state: what is in DIR is deleted first, if Plaza made it.
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Threads that run functions. A statement of SQLite runs on the thread of its function, so there are more than cores.
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2)
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("PLAZA_LOG").unwrap_or_else(|_| EnvFilter::new("info,plaza::access=warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    let outcome = match cli.command {
+        Command::Up(words) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(worker_threads())
+            .enable_all()
+            .build()
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(up::up(words))),
+        Command::Keys { algorithm } => Keys::generate(algorithm).map(|keys| print(&keys.environment())),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plaza: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Standard output is for results.
+#[expect(clippy::print_stdout, reason = "the command line's answers")]
+fn print(text: &str) {
+    println!("{}", text.trim_end());
+}

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 
 plaza_kit::function!(handle);
 
-/// The most rooms of one user that are answered: as many channels as one stream can hold, and half of them are left.
-const ROOMS_MAX: u32 = 2_000;
+/// The most rooms of one user that are answered: each takes two channels of a stream, and the relay holds 2,000 for one.
+const ROOMS_MAX: u32 = 900;
 
 #[derive(Serialize)]
 struct Rooms {
