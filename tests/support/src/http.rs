@@ -283,6 +283,9 @@ impl Answer {
         }
         assert!(!problem.request_id.is_empty(), "no request_id: {self}");
         assert_eq!(problem.request_id, self.header("x-request-id"), "request_id is not X-Request-Id: {self}");
+        if status == 401 {
+            assert!(!self.header("www-authenticate").is_empty(), "RFC 9110, section 15.5.2, wants a challenge: {self}");
+        }
         if code == "validation_failed" {
             assert!(!problem.errors.is_empty(), "no field is named: {self}");
         }

@@ -243,6 +243,12 @@ async fn of_two_refreshes_at_once_at_most_one_succeeds() {
     for refused in answers.iter().filter(|answer| answer.status != 200) {
         refused.problem(401, "invalid_refresh_token");
     }
+    // One of them was a reuse, so the session is over, whoever got its tokens and in whatever order all this was done.
+    for success in answers.iter().filter(|answer| answer.status == 200) {
+        let tokens: Tokens = success.read();
+        world.client().with_token(&tokens.access_token).get("/api/profile/me").answer().await.unauthorized();
+        refresh(world.client(), &tokens.refresh_token).await.problem(401, "invalid_refresh_token");
+    }
 }
 
 #[tokio::test]

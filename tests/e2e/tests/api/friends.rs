@@ -121,7 +121,7 @@ async fn requests_that_make_no_sense_are_refused() {
     let _: FriendRequest = anna.request(&ben).await.ok(201);
     anna.request(&ben).await.problem(409, "request_exists");
     let request = async |body: Value| anna.client.post("/api/friends/request").json(&body).answer().await;
-    request(json!({ "target_user_id": NOBODY })).await.problem(404, "not_found");
+    request(json!({ "target_user_id": NOBODY })).await.problem(404, "user_not_found");
     for body in [json!({}), json!({ "target_user_id": null }), json!({ "target_user_id": [] })] {
         request(body).await.problem(422, "validation_failed").field("target_user_id");
     }

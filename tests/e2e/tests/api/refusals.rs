@@ -149,7 +149,7 @@ async fn a_body_that_cannot_be_read_is_refused_for_what_it_is() {
                     send("application/json", body).await.problem(400, "malformed_json");
                 }
                 // Deeper than any shape of the API: neither a crash nor a stack overflow.
-                send("application/json", &"[".repeat(100_000)).await.problem(400, "malformed_json");
+                send("application/json", &"[".repeat(50_000)).await.problem(400, "malformed_json");
                 for content_type in ["text/plain", "application/xml", "multipart/form-data; boundary=x", "json"] {
                     send(content_type, &routes::body(&operation).to_string())
                         .await
@@ -157,7 +157,7 @@ async fn a_body_that_cannot_be_read_is_refused_for_what_it_is() {
                 }
             }
             Takes::Form => {
-                for content_type in ["text/plain", "application/json"] {
+                for content_type in ["text/plain", "multipart/form-data; boundary=x"] {
                     send(content_type, "username=a&password=b").await.problem(415, "unsupported_media_type");
                 }
             }

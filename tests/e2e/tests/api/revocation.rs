@@ -27,7 +27,7 @@ async fn a_logout_ends_the_streams_of_its_session_and_no_others() {
     }
     let call = world.client().get("/api/stream").query(&[("ticket", &unused.ticket)]);
     match Stream::open(call, None).await {
-        Err(Refused::Answer(answer)) => drop(answer.unauthorized()),
+        Err(Refused::Answer(answer)) => assert_eq!(answer.status, 401, "{answer}"),
         other => panic!("a ticket of an ended session: {other:?}"),
     }
     let message = ben.say(&room, "still there?").await;

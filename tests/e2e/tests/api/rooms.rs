@@ -70,6 +70,11 @@ async fn a_group_has_a_name_an_owner_and_any_number() {
     }
 }
 
+/// Well-formed ids of nobody, all different.
+fn distinct_ids(count: u32) -> Vec<String> {
+    (0..count).map(|n| format!("{}{n:012x}", &NOBODY[..24])).collect()
+}
+
 #[tokio::test]
 async fn rooms_that_make_no_sense_are_refused() {
     let world = World::shared();
@@ -84,7 +89,7 @@ async fn rooms_that_make_no_sense_are_refused() {
         ("participant_ids", json!({ "room_type": "direct", "participant_ids": [ben.id(), cleo.id()] })),
         ("participant_ids", json!({ "room_type": "direct", "participant_ids": [anna.id()] })),
         ("participant_ids", json!({ "room_type": "group", "name": "g", "participant_ids": [1, 2] })),
-        ("participant_ids", json!({ "room_type": "group", "name": "g", "participant_ids": vec![NOBODY; 1_000] })),
+        ("participant_ids", json!({ "room_type": "group", "name": "g", "participant_ids": distinct_ids(101) })),
         ("name", json!({ "room_type": "group", "name": "x".repeat(101), "participant_ids": [ben.id()] })),
         ("name", json!({ "room_type": "group", "name": "a\nb", "participant_ids": [ben.id()] })),
         ("name", json!({ "room_type": "group", "name": 7, "participant_ids": [ben.id()] })),
@@ -95,8 +100,7 @@ async fn rooms_that_make_no_sense_are_refused() {
     }
     for room_type in ["direct", "group"] {
         let body = json!({ "room_type": room_type, "participant_ids": [NOBODY], "name": "g" });
-        let answer = anna.create_room(&body).await;
-        assert!(matches!(answer.status.as_u16(), 404 | 422), "nobody is there: {answer}");
+        anna.create_room(&body).await.problem(404, "user_not_found");
     }
     let rooms: Page<Room> = anna.get("/api/chat-rooms").await;
     assert!(rooms.items.is_empty(), "a refused room is no room: {rooms:?}");
