@@ -159,11 +159,11 @@ async fn talk(
     } else {
         took_ms.sort_by(f64::total_cmp);
         let (median, worst) = (took_ms[took_ms.len() / 2], took_ms[took_ms.len() - 1]);
-        println!("\n{} messages from POST to stream: median {median:.1} ms, worst {worst:.1} ms.", took_ms.len());
+        println!("\nFrom POST to stream: median {median:.1} ms, worst {worst:.1} ms, of {}.", took_ms.len());
     }
     match refused {
         0 => Ok(()),
-        _ => Err(Failure::Unexpected(format!("{refused} lines were not sent"))),
+        _ => Err(Failure::Unexpected(format!("lines that were not sent: {refused}"))),
     }
 }
 
