@@ -1,0 +1,145 @@
+//! Compiled components, kept on disk by content.
+//!
+//! A file's name holds the SHA-256 of the component and a hash of everything else that the machine code depends on:
+//! Wasmtime's version, its configuration, the processor. Its content begins with the SHA-256 of the rest. A file that does
+//! not match is compiled anew and replaced; one of another configuration is never looked at.
+
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// What a cache file begins with, before the checksum.
+const MAGIC: &[u8; 8] = b"plazawc1";
+const CHECKSUM_BYTES: usize = 32;
+const HEADER_BYTES: usize = MAGIC.len() + CHECKSUM_BYTES;
+
+/// Permission bits that let others than the owner write (or a cache directory or file be replaced by them).
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Where a component came from, this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Cache,
+    Compiled,
+}
+
+/// A directory of compiled components.
+pub(crate) struct Cache {
+    directory: PathBuf,
+    engine_hash: u64,
+}
+
+impl Cache {
+    /// Uses a directory, creating it with mode 0700 if it is missing.
+    pub(crate) fn open(directory: &Path, engine: &Engine) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        if directory.metadata()?.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "others than its owner may write to this directory of machine code; chmod 700 it",
+            ));
+        }
+        let mut hasher = Fnv::default();
+        engine.precompile_compatibility_hash().hash(&mut hasher);
+        Ok(Self { directory: directory.to_owned(), engine_hash: hasher.finish() })
+    }
+
+    /// The component of these bytes: from the cache, else compiled and put there. Failing to keep it is only logged.
+    pub(crate) fn load(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<(Component, Origin)> {
+        let path = self.path(wasm);
+        match self.read(engine, &path) {
+            Ok(Some(component)) => return Ok((component, Origin::Cache)),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(path = %path.display(), error = %error, "compiled component is not usable"),
+        }
+        let compiled = engine.precompile_component(wasm)?;
+        let digest = Sha256::digest(&compiled);
+        if let Err(error) = self.write(&path, &digest, &compiled) {
+            tracing::warn!(path = %path.display(), %error, "compiled component could not be kept");
+        }
+        Ok((deserialize(engine, &compiled)?, Origin::Compiled))
+    }
+
+    fn path(&self, wasm: &[u8]) -> PathBuf {
+        let mut name = String::with_capacity(2 * CHECKSUM_BYTES + 24);
+        for byte in Sha256::digest(wasm) {
+            let _ = write!(name, "{byte:02x}");
+        }
+        let _ = write!(name, "-{:016x}.cwasm", self.engine_hash);
+        self.directory.join(name)
+    }
+
+    /// The component in a file, none if there is no such file.
+    fn read(&self, engine: &Engine, path: &Path) -> wasmtime::Result<Option<Component>> {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if file.metadata()?.mode() & WRITABLE_BY_OTHERS != 0 {
+            wasmtime::bail!("others than its owner may write to it");
+        }
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        let Some((header, compiled)) = content.split_at_checked(HEADER_BYTES) else {
+            wasmtime::bail!("it is too short");
+        };
+        if header[..MAGIC.len()] != MAGIC[..] || header[MAGIC.len()..] != Sha256::digest(compiled)[..] {
+            wasmtime::bail!("its checksum does not match");
+        }
+        deserialize(engine, compiled).map(Some)
+    }
+
+    /// Writes beside the final name and moves it there, so that no other process sees half a file.
+    fn write(&self, path: &Path, digest: &[u8], compiled: &[u8]) -> io::Result<()> {
+        let unfinished = self.directory.join(format!(".{}", uuid::Uuid::now_v7()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+        let written = file
+            .write_all(MAGIC)
+            .and_then(|()| file.write_all(digest))
+            .and_then(|()| file.write_all(compiled))
+            .and_then(|()| std::fs::rename(&unfinished, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        written
+    }
+}
+
+/// Makes a component of machine code that this module compiled.
+#[allow(unsafe_code)]
+fn deserialize(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes must be what `Engine::precompile_component` returned, unaltered. They come straight from it, or
+    // from a file that `Cache::write` wrote: its name is bound to this engine's configuration, its checksum was verified
+    // over exactly these bytes, and neither it nor its directory may be written by another user. Whoever can write there
+    // as this user can replace the `plaza` binary as well.
+    unsafe { Component::deserialize(engine, compiled) }
+}
+
+/// FNV-1a, 64 bits. The standard library's hasher may change with its version, and file names outlive that.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a host is told from outside the manifest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to start a [`Host`](crate::Host).
+#[derive(Clone)]
+pub struct HostSettings {
+    /// The `spin.toml`. Sources of components are relative to its directory.
+    pub manifest: PathBuf,
+    /// Where the host keeps its databases: `sqlite/<label>.db` and `kv/<label>.db`. Created if it is missing.
+    pub state_dir: PathBuf,
+    /// Where migrations are: those of database `<label>` in `<migrations_dir>/<label>`, if that exists. None: no migrations.
+    pub migrations_dir: Option<PathBuf>,
+    /// Values of application variables. The environment (`SPIN_VARIABLE_<NAME>`) comes before them, the manifest's defaults
+    /// after them.
+    pub variables: BTreeMap<String, String>,
+    /// What a request and the host as a whole may use.
+    pub limits: Limits,
+    /// Where compiled components are kept, so that a second start need not compile them. None: compile at every start.
+    ///
+    /// Its files are machine code that the host runs: it must be as trusted as the `plaza` binary. It is created with
+    /// mode 0700.
+    pub cache_dir: Option<PathBuf>,
+    /// How SQLite databases are opened. Key-value stores are opened with `durable` off: what they hold is derived.
+    pub sqlite: plaza_sqlite::Settings,
+}
+
+impl HostSettings {
+    /// The defaults: no migrations, no overrides, no cache.
+    pub fn new(manifest: impl Into<PathBuf>, state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            manifest: manifest.into(),
+            state_dir: state_dir.into(),
+            migrations_dir: None,
+            variables: BTreeMap::new(),
+            limits: Limits::default(),
+            cache_dir: None,
+            sqlite: plaza_sqlite::Settings::default(),
+        }
+    }
+}
+
+/// Leaves out the values of variables: any of them may be a secret.
+impl fmt::Debug for HostSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HostSettings")
+            .field("manifest", &self.manifest)
+            .field("state_dir", &self.state_dir)
+            .field("migrations_dir", &self.migrations_dir)
+            .field("variables", &self.variables.keys())
+            .field("limits", &self.limits)
+            .field("cache_dir", &self.cache_dir)
+            .field("sqlite", &self.sqlite)
+            .finish()
+    }
+}
+
+/// What a request, and all requests together, may use. Each limit that is hit counts in
+/// `plaza_limits_total{limit="<name>"}`.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Instances that run at the same time. Each reserves 4 GiB of address space (not of memory) and may use up to
+    /// [`memory_bytes_max`](Self::memory_bytes_max), so the bound for all is the product of the two.
+    pub instances_max: u32,
+    /// Requests that may wait for an instance; one more is answered 503 at once.
+    pub waiting_max: u32,
+    /// How long a request may wait for an instance before it is answered 503.
+    pub wait_max: Duration,
+    /// Linear memory of one instance, in bytes. Growth beyond it fails in the guest, most of which then trap: 500.
+    pub memory_bytes_max: usize,
+    /// Elements of a function table.
+    pub table_elements_max: usize,
+    /// From the first byte of a request until the guest is done with it, waiting included; then 504 (or 408 while the
+    /// request itself is not there yet). A component that was called by another has no more than its caller has left.
+    pub request_time_max: Duration,
+    /// Body of a request, in bytes, however it is framed; more is answered 413.
+    pub request_body_bytes_max: usize,
+    /// How much of a response, in bytes, is collected before it is sent. A longer one, or one that the guest produces
+    /// while it waits for something else, is streamed.
+    pub response_buffer_bytes_max: usize,
+    /// How deep components may call one another within a request (and an application itself).
+    pub chain_depth_max: u8,
+    /// SQLite connections that one instance may hold open.
+    pub sqlite_connections_max: usize,
+    /// Key-value stores that one instance may hold open.
+    pub key_value_stores_max: usize,
+    /// Memory of the cache in front of each key-value store, in bytes of keys and values.
+    pub key_value_cache_bytes_max: usize,
+    /// One line of a guest's standard output or error in the log, in bytes; the rest of the line is cut off.
+    pub output_line_bytes_max: usize,
+    /// What one request may write to standard output and error together, in bytes; the rest is dropped.
+    pub output_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            instances_max: 1_000,
+            waiting_max: 10_000,
+            wait_max: Duration::from_secs(5),
+            memory_bytes_max: 64 << 20,
+            table_elements_max: 20_000,
+            request_time_max: Duration::from_secs(30),
+            request_body_bytes_max: 1 << 20,
+            response_buffer_bytes_max: 256 << 10,
+            chain_depth_max: 8,
+            sqlite_connections_max: 8,
+            key_value_stores_max: 32,
+            key_value_cache_bytes_max: 32 << 20,
+            output_line_bytes_max: 8 << 10,
+            output_bytes_max: 64 << 10,
+        }
+    }
+}

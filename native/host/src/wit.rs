@@ -1,0 +1,14 @@
+//! What `wit/` defines, in Rust: Spin's own interfaces, which this crate implements. Those of WASI come from Wasmtime.
+
+#![allow(missing_docs, clippy::pedantic)]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "spin",
+    imports: { default: async | trappable },
+    require_store_data_send: true,
+    with: {
+        "fermyon:spin/key-value.store": crate::key_value::OpenStore,
+        "spin:sqlite/sqlite.connection": plaza_sqlite::Connection,
+    },
+});
