@@ -29,6 +29,7 @@ const LINES_AHEAD: usize = 16;
 #[command(name = "demo", about = "Plays a conversation against a running Plaza and prints what arrives, and how fast.")]
 struct Arguments {
     /// A text file; each line that is not blank is a message. Without it, lines are read from standard input.
+    #[arg(long)]
     file: Option<PathBuf>,
     /// Where Plaza listens.
     #[arg(long, env = "PLAZA_URL", default_value = "http://127.0.0.1:3000")]

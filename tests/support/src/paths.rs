@@ -8,8 +8,8 @@ pub fn workspace() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_owned()
 }
 
-/// The `plaza` binary: `PLAZA_BIN`, or the release build in the target directory (`CARGO_TARGET_DIR`, or `target` in
-/// the workspace).
+/// The `plaza` binary: `PLAZA_BIN`, or the release build, as `scripts/build` makes it, in the target directory
+/// (`CARGO_TARGET_DIR`, or `target` in the workspace).
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PLAZA_BIN") {
         return path.into();

@@ -81,7 +81,7 @@ impl Options {
         for (what, path) in [("binary", &binary), ("application manifest", &manifest)] {
             if !path.is_file() {
                 return Err(format!(
-                    "there is no {what} at {}: run ./scripts/build --release first (or set PLAZA_BIN and PLAZA_MANIFEST)",
+                    "there is no {what} at {}: run ./scripts/build first (or set PLAZA_BIN and PLAZA_MANIFEST)",
                     path.display()
                 ));
             }

@@ -3,6 +3,13 @@
 use plaza_test_support::{Event, PATIENCE, Person, Plaza, Refused, Stream, Tokens, World};
 use serde_json::json;
 
+/// Waits for the end of a stream and checks that its last frame says why.
+async fn ends(stream: &mut Stream, reason: &str) {
+    let events = stream.ended(PATIENCE).await;
+    let last = events.last().unwrap_or_else(|| panic!("it ended without a word"));
+    assert_eq!((last.event.as_str(), last.json()["reason"].as_str()), ("end", Some(reason)), "{events:?}");
+}
+
 fn is_message(event: &Event) -> bool {
     event.event == "MessageSent"
 }
@@ -23,7 +30,7 @@ async fn a_logout_ends_the_streams_of_its_session_and_no_others() {
 
     anna.client.post("/api/auth/logout").answer().await;
     for stream in ending.iter_mut().chain([&mut by_ticket]) {
-        stream.ended(PATIENCE).await;
+        ends(stream, "closed").await;
     }
     let call = world.client().get("/api/stream").query(&[("ticket", &unused.ticket)]);
     match Stream::open(call, None).await {
@@ -45,7 +52,7 @@ async fn a_logout_of_all_ends_every_stream_of_the_user() {
     let mut streams = [anna.stream("/api/stream").await, laptop.stream("/api/stream").await];
     laptop.client.post("/api/auth/logout").json(&json!({ "all": true })).answer().await;
     for stream in &mut streams {
-        stream.ended(PATIENCE).await;
+        ends(stream, "closed").await;
     }
 }
 
@@ -60,7 +67,7 @@ async fn a_stolen_refresh_token_ends_the_streams_of_its_family() {
     let _: Tokens = refresh().await.ok(200);
     let mut stream = anna.stream("/api/stream").await;
     refresh().await.problem(401, "invalid_refresh_token");
-    stream.ended(PATIENCE).await;
+    ends(&mut stream, "closed").await;
 }
 
 #[tokio::test]
@@ -72,7 +79,7 @@ async fn a_stream_ends_with_its_token() {
     let anna = Person::new(&plaza.client(), "anna").await;
     let mut stream = anna.stream("/api/stream").await;
     let opened = std::time::Instant::now();
-    stream.ended(PATIENCE).await;
+    ends(&mut stream, "expired").await;
     assert!(opened.elapsed().as_millis() > 500, "not before its time: {:?}", opened.elapsed());
 }
 
@@ -87,9 +94,9 @@ async fn a_server_that_stops_ends_streams_and_loses_nothing() {
     let last = anna.say(&room, "just before").await;
 
     plaza.terminate();
-    stream.ended(PATIENCE).await;
+    ends(&mut stream, "shutdown").await;
     drop(stream);
-    let (status, plaza) = tokio::task::spawn_blocking(move || {
+    let (status, _plaza) = tokio::task::spawn_blocking(move || {
         let status = plaza.wait();
         plaza.restart();
         (status, plaza)

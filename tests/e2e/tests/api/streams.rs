@@ -178,6 +178,33 @@ async fn a_stream_resumes_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_cut_before_its_first_event_resumes_too() {
+    let world = World::shared();
+    let (anna, ben) = tokio::join!(world.person("anna"), world.person("ben"));
+    let room = anna.direct_room(&ben).await;
+    for path in ["/api/stream".to_owned(), format!("/api/stream/messages/{}", room.id)] {
+        let mut stream = ben.stream(&path).await;
+        let opened = std::time::Instant::now();
+        let position = loop {
+            if let Some(position) = stream.last_event_id() {
+                break position.to_owned();
+            }
+            assert!(opened.elapsed() < PATIENCE, "no position on a stream without events");
+            assert_eq!(stream.poll(Duration::from_millis(10)).await, Next::Quiet);
+        };
+        drop(stream);
+        let missed = anna.say(&room, "missed").await;
+        // As a header, and as the query parameter for those who cannot set one.
+        let by_query = ben.client.get(path.as_str()).query(&[("last_event_id", &position)]);
+        let by_query = Stream::open(by_query, None).await.unwrap_or_else(|refused| panic!("{refused}"));
+        for mut stream in [ben.resume(&path, &position).await, by_query] {
+            let event = stream.find("the missed message", PATIENCE, is_message).await;
+            assert_eq!(event.json()["id"], missed.id.as_str());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_position_that_is_none_resets() {
     let world = World::shared();
     let (anna, ben) = tokio::join!(world.person("anna"), world.person("ben"));
@@ -192,6 +219,8 @@ async fn a_position_that_is_none_resets() {
         };
         let event = stream.next(PATIENCE).await;
         assert_eq!(event.event, "reset", "{event:?}");
+        let reason = event.json()["reason"].as_str().map(str::to_owned).unwrap_or_default();
+        assert!(["invalid_id", "unknown_id"].contains(&reason.as_str()), "{event:?}");
         // And from there on it works.
         let message = anna.say(&room, "after the reset").await;
         let event = stream.find("a message", PATIENCE, is_message).await;
