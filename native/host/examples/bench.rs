@@ -47,7 +47,8 @@ async fn main() {
         took
     };
     let begin = Instant::now();
-    let mut took: Vec<_> = futures::future::join_all((0..tasks).map(|_| caller())).await.into_iter().flatten().collect();
+    let mut took: Vec<_> =
+        futures::future::join_all((0..tasks).map(|_| caller())).await.into_iter().flatten().collect();
     let elapsed = begin.elapsed().as_secs_f64();
     took.sort_unstable();
     // A count of calls is far below 2^52.

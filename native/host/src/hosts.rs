@@ -215,7 +215,9 @@ mod tests {
         assert!(allows(&["*://*:*"], "https://example.com:1"));
         assert!(allows(&["http://*.example.com"], "http://a.b.example.com/"));
         assert!(allows(&["http://*.example.com"], "http://A.EXAMPLE.com/"));
-        for other in ["http://example.com", "http://myexample.com", "http://a.example.com:81", "http://example.com.evil.org"] {
+        for other in
+            ["http://example.com", "http://myexample.com", "http://a.example.com:81", "http://example.com.evil.org"]
+        {
             assert!(!allows(&["http://*.example.com"], other), "{other}");
         }
     }
@@ -241,8 +243,21 @@ mod tests {
     #[test]
     fn what_is_not_an_entry_is_refused() {
         for bad in [
-            "example.com", "localhost:3001", "*", "", "http://a/b", "http://*.a.com/b", "http://a:80/b", "http://a*.com",
-            "http://*.*.com", "http://[::1]", "http://a:b", "http://", "insecure:allow-all", "redis://a", "mysql://*:3306",
+            "example.com",
+            "localhost:3001",
+            "*",
+            "",
+            "http://a/b",
+            "http://*.a.com/b",
+            "http://a:80/b",
+            "http://a*.com",
+            "http://*.*.com",
+            "http://[::1]",
+            "http://a:b",
+            "http://",
+            "insecure:allow-all",
+            "redis://a",
+            "mysql://*:3306",
         ] {
             assert!(AllowedHosts::parse([bad]).is_err(), "{bad}");
         }
@@ -264,7 +279,9 @@ mod tests {
         assert!(allows(&["http://back.spin.internal"], "http://back.spin.internal/x"));
         assert!(!allows(&["http://other.spin.internal"], "http://back.spin.internal/x"));
         assert_eq!(chaining_target("back-1.spin.internal:80"), Some("back-1"));
-        for other in ["spin.internal", ".spin.internal", "a.b.spin.internal", "back.spin.internal.evil.org", "xspin.internal"] {
+        for other in
+            ["spin.internal", ".spin.internal", "a.b.spin.internal", "back.spin.internal.evil.org", "xspin.internal"]
+        {
             assert_eq!(chaining_target(other), None, "{other}");
         }
     }

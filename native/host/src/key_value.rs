@@ -51,9 +51,7 @@ impl Store {
         let database = Database::open(path, settings)?;
         let create = "CREATE TABLE IF NOT EXISTS kv (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID";
         database.connection()?.execute(create, &[]).await?;
-        let counter = |kind: &'static str| {
-            metrics::counter!("plaza_key_value_cache_total", "store" => label.to_owned(), "result" => kind)
-        };
+        let counter = |kind: &'static str| metrics::counter!("plaza_key_value_cache_total", "store" => label.to_owned(), "result" => kind);
         let evictions = metrics::counter!("plaza_key_value_cache_evictions_total", "store" => label.to_owned());
         let shard = || Shard {
             turn: tokio::sync::Mutex::new(()),

@@ -282,8 +282,10 @@ fn check_common(entry: &mut Table, components: &[Component]) -> Result<(Option<S
     match entry.remove("component") {
         Some(Value::String(name)) if components.iter().any(|component| component.id == name) => Ok((id, name)),
         Some(Value::String(name)) => Err(format!("there is no [component.{name}]")),
-        Some(_) => Err("component must be the id of a [component.<id>]; inline components are not offered by this host"
-            .to_owned()),
+        Some(_) => {
+            Err("component must be the id of a [component.<id>]; inline components are not offered by this host"
+                .to_owned())
+        }
         None => Err("component is missing".to_owned()),
     }
 }
@@ -295,7 +297,9 @@ fn check_http(entry: &mut Table, components: &[Component]) -> Result<HttpTrigger
     let (_, component) = check_common(entry, components)?;
     let route = match entry.remove("route") {
         Some(Value::String(route)) => Some(route),
-        Some(Value::Table(private)) if private.len() == 1 && private.get("private") == Some(&Value::Boolean(true)) => None,
+        Some(Value::Table(private)) if private.len() == 1 && private.get("private") == Some(&Value::Boolean(true)) => {
+            None
+        }
         Some(_) => return Err("route must be a string or { private = true }".to_owned()),
         None => return Err("route is missing".to_owned()),
     };
@@ -421,7 +425,8 @@ mod tests {
             ("dependencies", r#"{ "a:b" = "1" }"#),
             ("dependencies_inherit_configuration", "true"),
         ] {
-            let text = GOOD.replace("source = \"worker.wasm\"", &format!("source = \"worker.wasm\"\n{field} = {value}"));
+            let text =
+                GOOD.replace("source = \"worker.wasm\"", &format!("source = \"worker.wasm\"\n{field} = {value}"));
             let [problem] = &problems(&text)[..] else { panic!("one problem") };
             assert!(problem.starts_with(&format!("component worker: {field} is not offered")), "{problem}");
         }
@@ -448,7 +453,11 @@ mod tests {
             ("topics = [", "topic = [", "needs either topic"),
             ("{{ key }}", "{{ kee }}", "does not declare"),
             ("{{ api_host }}:8080", "{{ api_host:8080", "{{ without }}"),
-            ("key = { required = true, secret = true }", "key = { secret = true }", "either required = true or a default"),
+            (
+                "key = { required = true, secret = true }",
+                "key = { secret = true }",
+                "either required = true or a default",
+            ),
             ("key = { required", "Key = { default = \"\" }\nkey = { required", "\"Key\" may contain only"),
             ("\"kebab-case\"", "\"../escape\"", "neither kebab-case nor snake_case"),
         ] {

@@ -105,6 +105,9 @@ pub(crate) fn describe() {
     metrics::describe_counter!("plaza_traps_total", "Instances that ended in a trap.");
     metrics::describe_counter!("plaza_limits_total", "How often a limit was hit.");
     metrics::describe_counter!("plaza_outbound_requests_total", "Requests that components sent, by where they went.");
-    metrics::describe_counter!("plaza_key_value_cache_total", "Reads of key-value stores, by whether the cache had it.");
+    metrics::describe_counter!(
+        "plaza_key_value_cache_total",
+        "Reads of key-value stores, by whether the cache had it."
+    );
     metrics::describe_counter!("plaza_key_value_cache_evictions_total", "Entries that the cache dropped for room.");
 }

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use http::{Request, Response, Uri, header};
 use http_body_util::BodyExt;
 use tokio::time::timeout_at;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, default_send_request};
+use wasmtime::component::Resource;
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p2::types::{HostFutureIncomingResponse, HostOutgoingRequest};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks, WasiHttpView, default_send_request};
 
 use crate::dispatch::{self, Target};
 use crate::hosts::{SELF_AUTHORITY, chaining_target};
 use crate::metrics::Limit;
-use crate::state::Guest;
+use crate::state::{Guest, State};
 
 /// What drives a response's connection, beside its body.
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -45,6 +49,23 @@ impl WasiHttpHooks for Outbound {
     }
 }
 
+/// `wasi:http/outgoing-handler.handle`. Wasmtime's own takes no request without an authority; to Spin such a one is for
+/// the application itself.
+pub(crate) fn handle(
+    state: &mut State,
+    request: Resource<HostOutgoingRequest>,
+    options: Option<Resource<RequestOptions>>,
+) -> wasmtime::Result<Result<Resource<HostFutureIncomingResponse>, ErrorCode>> {
+    let authority = &mut state.table.get_mut(&request)?.authority;
+    if authority.as_ref().is_none_or(String::is_empty) {
+        *authority = Some(SELF_AUTHORITY.to_owned());
+    }
+    match outgoing_handler::Host::handle(&mut state.http(), request, options) {
+        Ok(response) => Ok(Ok(response)),
+        Err(error) => error.downcast().map(Err),
+    }
+}
+
 async fn send(
     guest: Arc<Guest>,
     mut request: Request<WasiBody>,
@@ -52,8 +73,7 @@ async fn send(
 ) -> Result<(Response<WasiBody>, Io), Error> {
     let count = |to: &'static str| metrics::counter!("plaza_outbound_requests_total", "to" => to).increment(1);
     let host = request.uri().host().unwrap_or_default();
-    // A request without an authority is for this application; some SDKs insist on one and say self.alt.
-    let to_self = host.is_empty() || host == SELF_AUTHORITY;
+    let to_self = host == SELF_AUTHORITY;
     let allowed = &guest.component.allowed_hosts;
     if !(if to_self { allowed.allows_self() } else { allowed.allows(request.uri()) }) {
         count("denied");

@@ -112,10 +112,7 @@ impl Matched<'_, '_> {
 
     /// The named segments: the header of each, and what it stands for, not percent-decoded.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (&HeaderName, &str)> {
-        self.route
-            .parameters
-            .iter()
-            .filter_map(|(name, header)| self.captures.get(name).map(|value| (header, value)))
+        self.route.parameters.iter().filter_map(|(name, header)| self.captures.get(name).map(|value| (header, value)))
     }
 }
 

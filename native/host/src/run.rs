@@ -39,8 +39,11 @@ const FAILED: Refusal =
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "function_failed", "The function that answers this path failed.");
 const MEMORY_LIMIT: Refusal =
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "memory_limit", "The request needed more memory than allowed.");
-const NO_RESPONSE: Refusal =
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "no_response", "The function that answers this path gave no answer.");
+const NO_RESPONSE: Refusal = Refusal::new(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "no_response",
+    "The function that answers this path gave no answer.",
+);
 const INCOMPLETE: Refusal = Refusal::new(
     StatusCode::INTERNAL_SERVER_ERROR,
     "response_incomplete",
@@ -62,11 +65,7 @@ pub(crate) async fn run(
     held: Held,
 ) -> Result<Response<Body>, Refusal> {
     let (sender, receiver) = oneshot::channel();
-    let span = tracing::debug_span!(
-        "function",
-        component = guest.component.name,
-        request_id = guest.request_id(),
-    );
+    let span = tracing::debug_span!("function", component = guest.component.name, request_id = guest.request_id(),);
     let mut running: Running = {
         let request = Request::from_parts(parts, whole(body, trailers));
         let guest = guest.clone();
@@ -148,10 +147,7 @@ enum Step {
 }
 
 impl Answer {
-    fn new(
-        receiver: oneshot::Receiver<Result<Response<HyperOutgoingBody>, ErrorCode>>,
-        bytes_max: usize,
-    ) -> Self {
+    fn new(receiver: oneshot::Receiver<Result<Response<HyperOutgoingBody>, ErrorCode>>, bytes_max: usize) -> Self {
         Self {
             receiver,
             head: None,

@@ -75,9 +75,9 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
             message,
         };
         infos.push(describe(&ticking.engine, declared, &loaded, &manifest));
-        let pre = linker.instantiate_pre(&loaded.component).map_err(|error| {
-            failed(format!("it imports what this host does not offer: {error:#}"))
-        })?;
+        let pre = linker
+            .instantiate_pre(&loaded.component)
+            .map_err(|error| failed(format!("it imports what this host does not offer: {error:#}")))?;
         let pre = ProxyPre::new(pre)
             .map_err(|error| failed(format!("it does not handle HTTP requests: {}", error.root_cause())))?;
         components.push(Arc::new(Component {
@@ -128,7 +128,8 @@ fn allowed_hosts(manifest: &Manifest, values: &Values) -> Result<Vec<AllowedHost
             for ((entry, template), filled) in component.allowed_outbound_hosts.iter().zip(&filled) {
                 if let Err(reason) = AllowedHosts::parse([filled.as_str()]) {
                     // The value of a variable may be a secret: then only the entry is shown.
-                    let reason = if template.names().next().is_some() { format!("{entry:?} is not valid") } else { reason };
+                    let reason =
+                        if template.names().next().is_some() { format!("{entry:?} is not valid") } else { reason };
                     problems.push(format!("component {}: allowed_outbound_hosts entry {reason}", component.id));
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use ::http::HeaderValue;
 use plaza_sqlite::Database;
 use tokio::time::Instant;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -13,14 +13,14 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings as wasi;
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::p2::bindings::{ProxyPre, http};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::dispatch::Shared;
 use crate::hosts::AllowedHosts;
 use crate::key_value::Store as KeyValueStore;
 use crate::metrics::{ComponentMetrics, Limit};
-use crate::outbound::Outbound;
+use crate::outbound::{self, Outbound};
 use crate::output::{Kind, Lines, Output};
 use crate::{variables, wit};
 
@@ -149,8 +149,12 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
     wit::Spin::add_to_linker::<_, HasSelf<State>>(l, |state| state)?;
-    // Everything of `wasi:http/proxy`: HTTP, io, clocks, secure random numbers, standard streams.
-    wasmtime_wasi_http::p2::add_to_linker_async(l)?;
+    // io, clocks, secure random numbers, standard streams.
+    wasmtime_wasi::p2::add_to_linker_proxy_interfaces_async(l)?;
+    http::types::add_to_linker::<_, WasiHttp>(l, &http::types::LinkOptions::default(), State::http)?;
+    l.instance("wasi:http/outgoing-handler@0.2.6")?.func_wrap("handle", |mut store, (request, options)| {
+        Ok((outbound::handle(store.data_mut(), request, options)?,))
+    })?;
     // What the standard library links besides.
     wasi::random::insecure::add_to_linker::<State, WasiRandom>(l, State::random)?;
     wasi::random::insecure_seed::add_to_linker::<State, WasiRandom>(l, State::random)?;

@@ -153,7 +153,8 @@ mod tests {
     #[test]
     fn the_environment_wins_over_settings_and_settings_over_defaults() {
         let declared = declared(&[("a", Some("default")), ("b", Some("default")), ("c_1", Some("default"))]);
-        let overrides = BTreeMap::from([("a".to_owned(), "setting".to_owned()), ("b".to_owned(), "setting".to_owned())]);
+        let overrides =
+            BTreeMap::from([("a".to_owned(), "setting".to_owned()), ("b".to_owned(), "setting".to_owned())]);
         let environment = |name: &str| (name == "SPIN_VARIABLE_A").then(|| "environment".to_owned());
         let values = Values::resolve(&declared, environment, &overrides).unwrap();
         let fill = |template| values.fill(&Template::parse(template).unwrap());

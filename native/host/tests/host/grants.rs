@@ -121,7 +121,9 @@ async fn outbound_requests_go_where_they_are_granted() {
     let request = server.await.unwrap();
     assert!(request.starts_with("GET /path?q HTTP/1.1\r\n"), "{request}");
     assert!(request.contains(&format!("host: 127.0.0.1:{port}\r\n")), "{request}");
-    for url in [format!("http://localhost:{port}/"), format!("https://127.0.0.1:{port}/"), "http://127.0.0.1/".to_owned()] {
+    for url in
+        [format!("http://localhost:{port}/"), format!("https://127.0.0.1:{port}/"), "http://127.0.0.1/".to_owned()]
+    {
         assert_eq!(app.post("/t/fetch", &url).await.text(), "ErrorCode::HttpRequestDenied", "{url}");
     }
     // Nobody listens there any longer.

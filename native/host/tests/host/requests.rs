@@ -186,7 +186,10 @@ async fn a_trap_is_logged_once_and_every_request_has_its_line() {
     let [access] = lines.iter().filter(|line| line.contains("plaza::access")).collect::<Vec<_>>()[..] else {
         panic!("{lines:?}")
     };
-    assert!(access.contains("status=500") && access.contains("path=\"/t/panic\"") && !access.contains("secret"), "{access}");
+    assert!(
+        access.contains("status=500") && access.contains("path=\"/t/panic\"") && !access.contains("secret"),
+        "{access}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,8 +199,7 @@ async fn faults_stay_in_their_own_request() {
         .map(|number| {
             let app = app.clone();
             tokio::spawn(async move {
-                let (path, status) =
-                    [("/t/hello", 200), ("/t/panic", 500), ("/t/nothing", 500)][number % 3];
+                let (path, status) = [("/t/hello", 200), ("/t/panic", 500), ("/t/nothing", 500)][number % 3];
                 (app.get(path).await.status, status)
             })
         })

@@ -46,10 +46,9 @@ async fn components_are_described_with_their_grants() {
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
-    let required = MANIFEST.replace("{ default = \"world\" }", "{ required = true }").replace(
-        "{ default = \"hunter2\", secret = true }",
-        "{ required = true, secret = true }",
-    );
+    let required = MANIFEST
+        .replace("{ default = \"world\" }", "{ required = true }")
+        .replace("{ default = \"hunter2\", secret = true }", "{ required = true, secret = true }");
     let (error, text) = refusal(&required, |_| {}).await;
     assert!(matches!(error, Error::MissingVariables { names } if names == ["place", "secret"]));
     assert!(text.contains("SPIN_VARIABLE_PLACE, SPIN_VARIABLE_SECRET"), "{text}");
@@ -137,8 +136,7 @@ async fn migrations_run_before_the_first_request() {
     std::fs::create_dir(migrations.path().join("default")).unwrap();
     let file = migrations.path().join("default/0001_first.sqlite.sql");
     std::fs::write(file, "CREATE TABLE t (x); INSERT INTO t VALUES (7);").unwrap();
-    let app =
-        App::with(MANIFEST, |settings| settings.migrations_dir = Some(migrations.path().to_owned())).await;
+    let app = App::with(MANIFEST, |settings| settings.migrations_dir = Some(migrations.path().to_owned())).await;
     let answer = app.post("/t/sql/default", "SELECT x FROM t").await;
     assert_eq!(answer.text(), r#"["x"] [[Value::Integer(7)]] 0 0"#);
 }

@@ -117,7 +117,11 @@ impl Answer {
     /// The code of a problem document (RFC 9457).
     pub(crate) fn code(&self) -> String {
         let document: serde_json::Value = serde_json::from_str(&self.text()).unwrap_or_default();
-        assert_eq!(self.headers.get("content-type").map(http::HeaderValue::as_bytes), Some(&b"application/problem+json"[..]), "{self:?}");
+        assert_eq!(
+            self.headers.get("content-type").map(http::HeaderValue::as_bytes),
+            Some(&b"application/problem+json"[..]),
+            "{self:?}"
+        );
         assert_eq!(document["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
         assert_eq!(document["status"].as_u64(), Some(self.status.into()));
         document["code"].as_str().unwrap_or_default().to_owned()
