@@ -29,9 +29,15 @@ async fn main() {
     let seconds = arguments.next().and_then(|word| word.parse().ok()).unwrap_or(3.0);
     let path = arguments.next().unwrap_or_else(|| "/t/hello".to_owned());
     let tasks = arguments.next().and_then(|word| word.parse().ok()).unwrap_or(1_u32);
+    support::guest();
     let started = Instant::now();
     let app = support::App::start(MANIFEST).await;
-    println!("start: {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "start: {:.1} ms (compiled: {}), resident {} MiB",
+        started.elapsed().as_secs_f64() * 1e3,
+        !app.host.components()[0].from_cache,
+        resident_mib(),
+    );
     let first = Instant::now();
     let answer = app.get(&path).await;
     println!("first call: {:.2} ms, status {}", first.elapsed().as_secs_f64() * 1e3, answer.status);
@@ -58,4 +64,12 @@ async fn main() {
     for (name, part) in [("P50", 500), ("P99", 990), ("P99.9", 999)] {
         println!("{name} {:.1} µs", took[took.len() * part / 1000].as_secs_f64() * 1e6);
     }
+    println!("resident {} MiB", resident_mib());
+}
+
+/// What this process keeps in memory (`VmRSS` of proc(5)), in MiB.
+fn resident_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() >> 10
 }

@@ -54,7 +54,7 @@ impl Cache {
     /// The component of these bytes: from the cache, else compiled and put there. Failing to keep it is only logged.
     pub(crate) fn load(&self, engine: &Engine, wasm: &[u8]) -> wasmtime::Result<(Component, Origin)> {
         let path = self.path(wasm);
-        match self.read(engine, &path) {
+        match read(engine, &path) {
             Ok(Some(component)) => return Ok((component, Origin::Cache)),
             Ok(None) => {}
             Err(error) => tracing::warn!(path = %path.display(), error = %error, "compiled component is not usable"),
@@ -76,27 +76,6 @@ impl Cache {
         self.directory.join(name)
     }
 
-    /// The component in a file, none if there is no such file.
-    fn read(&self, engine: &Engine, path: &Path) -> wasmtime::Result<Option<Component>> {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        if file.metadata()?.mode() & WRITABLE_BY_OTHERS != 0 {
-            wasmtime::bail!("others than its owner may write to it");
-        }
-        let mut content = Vec::new();
-        file.read_to_end(&mut content)?;
-        let Some((header, compiled)) = content.split_at_checked(HEADER_BYTES) else {
-            wasmtime::bail!("it is too short");
-        };
-        if header[..MAGIC.len()] != MAGIC[..] || header[MAGIC.len()..] != Sha256::digest(compiled)[..] {
-            wasmtime::bail!("its checksum does not match");
-        }
-        deserialize(engine, compiled).map(Some)
-    }
-
     /// Writes beside the final name and moves it there, so that no other process sees half a file.
     fn write(&self, path: &Path, digest: &[u8], compiled: &[u8]) -> io::Result<()> {
         let unfinished = self.directory.join(format!(".{}", uuid::Uuid::now_v7()));
@@ -111,6 +90,27 @@ impl Cache {
         }
         written
     }
+}
+
+/// The component in a file, none if there is no such file.
+fn read(engine: &Engine, path: &Path) -> wasmtime::Result<Option<Component>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if file.metadata()?.mode() & WRITABLE_BY_OTHERS != 0 {
+        wasmtime::bail!("others than its owner may write to it");
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    let Some((header, compiled)) = content.split_at_checked(HEADER_BYTES) else {
+        wasmtime::bail!("it is too short");
+    };
+    if header[..MAGIC.len()] != MAGIC[..] || header[MAGIC.len()..] != Sha256::digest(compiled)[..] {
+        wasmtime::bail!("its checksum does not match");
+    }
+    deserialize(engine, compiled).map(Some)
 }
 
 /// Makes a component of machine code that this module compiled.

@@ -325,13 +325,10 @@ async fn read(mut body: Body, bytes_max: usize, deadline: Instant) -> Result<(By
         joined.extend_from_slice(&rest);
         Ok((joined.freeze(), trailers))
     };
-    match timeout_at(deadline, whole).await {
-        Ok(result) => result,
-        Err(_) => {
-            Limit::Time.hit();
-            Err(BODY_TIMEOUT)
-        }
-    }
+    timeout_at(deadline, whole).await.unwrap_or_else(|_elapsed| {
+        Limit::Time.hit();
+        Err(BODY_TIMEOUT)
+    })
 }
 
 /// Waits for an instance, within bounds.

@@ -63,25 +63,22 @@ pub(crate) fn prepare(
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let full_url = value(format!("{}://{host}{path}", uri.scheme_str().unwrap_or("http")));
-    match matched {
-        Some(matched) => {
-            let route = matched.route;
-            headers.insert(PATH_INFO, matched.path_info().map_or(EMPTY, value));
-            headers.insert(MATCHED_ROUTE, route.based.clone());
-            headers.insert(RAW_COMPONENT_ROUTE, route.raw.clone());
-            headers.insert(COMPONENT_ROUTE, route.prefix.clone());
-            for (name, captured) in matched.parameters() {
-                if let Ok(captured) = HeaderValue::from_str(captured) {
-                    headers.insert(name, captured);
-                }
+    if let Some(matched) = matched {
+        let route = matched.route;
+        headers.insert(PATH_INFO, matched.path_info().map_or(EMPTY, value));
+        headers.insert(MATCHED_ROUTE, route.based.clone());
+        headers.insert(RAW_COMPONENT_ROUTE, route.raw.clone());
+        headers.insert(COMPONENT_ROUTE, route.prefix.clone());
+        for (name, captured) in matched.parameters() {
+            if let Ok(captured) = HeaderValue::from_str(captured) {
+                headers.insert(name, captured);
             }
         }
-        None => {
-            headers.insert(PATH_INFO, value(uri.path().to_owned()));
-            headers.insert(MATCHED_ROUTE, CHAINED_ROUTE);
-            headers.insert(RAW_COMPONENT_ROUTE, CHAINED_ROUTE);
-            headers.insert(COMPONENT_ROUTE, EMPTY);
-        }
+    } else {
+        headers.insert(PATH_INFO, value(uri.path().to_owned()));
+        headers.insert(MATCHED_ROUTE, CHAINED_ROUTE);
+        headers.insert(RAW_COMPONENT_ROUTE, CHAINED_ROUTE);
+        headers.insert(COMPONENT_ROUTE, EMPTY);
     }
     headers.insert(FULL_URL, full_url);
     headers.insert(BASE_PATH, HeaderValue::from_static("/"));

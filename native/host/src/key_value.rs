@@ -70,12 +70,12 @@ impl Store {
         let shard = self.shard(key);
         if let Some(known) = shard.recall(key) {
             self.hits.increment(1);
-            return Ok(known);
+            return Ok(known.into());
         }
         let _turn = shard.turn.lock().await;
         if let Some(known) = shard.recall(key) {
             self.hits.increment(1);
-            return Ok(known);
+            return Ok(known.into());
         }
         self.misses.increment(1);
         let mut connection = self.database.connection()?;
@@ -84,7 +84,7 @@ impl Store {
             Value::Blob(bytes) => Some(Bytes::from(bytes)),
             _ => None,
         });
-        shard.remember(key, value.clone());
+        shard.remember(key, value.clone().into());
         Ok(value)
     }
 
@@ -98,10 +98,10 @@ impl Store {
         let known = if let Some(bytes) = value {
             let known = Bytes::copy_from_slice(&bytes);
             connection.execute(SET, &[Value::from(key), Value::Blob(bytes)]).await?;
-            Some(known)
+            Known::Value(known)
         } else {
             connection.execute("DELETE FROM kv WHERE key = ?1", &[Value::from(key)]).await?;
-            None
+            Known::Absent
         };
         shard.remember(key, known);
         Ok(())
@@ -133,16 +133,16 @@ struct Shard {
 }
 
 impl Shard {
-    /// What is known of a key: its value, or that it is absent. None if nothing is known.
-    fn recall(&self, key: &str) -> Option<Option<Bytes>> {
+    /// What is known of a key. None if nothing is.
+    fn recall(&self, key: &str) -> Option<Known> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.map.get_mut(key)?;
         entry.used = true;
         entry.known.clone()
     }
 
-    fn remember(&self, key: &str, value: Option<Bytes>) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).set(key, Some(value));
+    fn remember(&self, key: &str, known: Known) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).set(key, Some(known));
     }
 
     fn forget(&self, key: &str) {
@@ -165,8 +165,33 @@ struct Entries {
 
 struct Entry {
     /// None while the key is being written, or when its value is too large to be kept.
-    known: Option<Option<Bytes>>,
+    known: Option<Known>,
     used: bool,
+}
+
+/// What the file holds for a key.
+#[derive(Clone)]
+enum Known {
+    Absent,
+    Value(Bytes),
+}
+
+impl Known {
+    fn bytes(known: Option<&Self>) -> usize {
+        if let Some(Self::Value(bytes)) = known { bytes.len() } else { 0 }
+    }
+}
+
+impl From<Option<Bytes>> for Known {
+    fn from(value: Option<Bytes>) -> Self {
+        value.map_or(Self::Absent, Self::Value)
+    }
+}
+
+impl From<Known> for Option<Bytes> {
+    fn from(known: Known) -> Self {
+        if let Known::Value(bytes) = known { Some(bytes) } else { None }
+    }
 }
 
 impl Entries {
@@ -174,17 +199,15 @@ impl Entries {
         Self { map: HashMap::new(), clock: VecDeque::new(), bytes: 0, bytes_max, evictions }
     }
 
-    fn set(&mut self, key: &str, known: Option<Option<Bytes>>) {
-        let size = |known: &Option<Option<Bytes>>| known.as_ref().and_then(Option::as_ref).map_or(0, Bytes::len);
-        let known = known.filter(|value| {
-            ENTRY_BYTES + key.len() + value.as_ref().map_or(0, Bytes::len) <= self.bytes_max / ENTRY_PART_MAX
-        });
+    fn set(&mut self, key: &str, known: Option<Known>) {
+        let size = ENTRY_BYTES + key.len() + Known::bytes(known.as_ref());
+        let known = known.filter(|_| size <= self.bytes_max / ENTRY_PART_MAX);
         if let Some(entry) = self.map.get_mut(key) {
-            self.bytes = self.bytes + size(&known) - size(&entry.known);
+            self.bytes = self.bytes + Known::bytes(known.as_ref()) - Known::bytes(entry.known.as_ref());
             entry.known = known;
         } else if known.is_some() {
             let key: Arc<str> = key.into();
-            self.bytes += ENTRY_BYTES + key.len() + size(&known);
+            self.bytes += size;
             self.clock.push_back(key.clone());
             self.map.insert(key, Entry { known, used: false });
         }
@@ -197,7 +220,7 @@ impl Entries {
                 }
                 _ => {
                     if let Some(entry) = self.map.remove(&key) {
-                        self.bytes -= ENTRY_BYTES + key.len() + size(&entry.known);
+                        self.bytes -= ENTRY_BYTES + key.len() + Known::bytes(entry.known.as_ref());
                         self.evictions.increment(1);
                     }
                 }
@@ -312,7 +335,7 @@ mod tests {
             assert_eq!(entries.clock.len(), entries.map.len());
             assert!(!entries.map.contains_key("large"));
         }
-        assert!(store.shard("hot").recall("hot").is_some());
+        assert!(store.shard("hot").recall("hot").is_some(), "what is read all the time stays");
         assert_eq!(store.get("cold 0").await.unwrap().map(|value| value.len()), Some(64));
         assert_eq!(store.get("large").await.unwrap().map(|value| value.len()), Some(32 << 10));
         assert_eq!(store.keys().await.unwrap().len(), 2_002);

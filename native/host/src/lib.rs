@@ -23,6 +23,8 @@
 //! Log targets (`tracing`): `plaza::access` (one event per request, info), `plaza::guest` (what functions print: standard
 //! output info, standard error warn), and this crate's own.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod cache;
 mod dispatch;
 mod engine;

@@ -281,7 +281,7 @@ fn report(guest: &Guest, error: &wasmtime::Error, memory_exceeded: bool) -> Refu
 
 /// Goes on with a guest in a task of its own, while its body is sent.
 fn stream(guest: Arc<Guest>, running: Running, mut answer: Answer, held: Held) -> Result<Response<Body>, Refusal> {
-    let Some(Ok(head)) = answer.head.take() else { return Err(FAILED) };
+    let Some(Ok(parts)) = answer.head.take() else { return Err(FAILED) };
     let failed = Arc::new(AtomicBool::new(false));
     let task = tokio::spawn(continue_running(guest, running, failed.clone(), held));
     let body = Streamed {
@@ -292,7 +292,7 @@ fn stream(guest: Arc<Guest>, running: Running, mut answer: Answer, held: Held) -
         failed,
         task: task.abort_handle(),
     };
-    Ok(Response::from_parts(head, body.boxed_unsync()))
+    Ok(Response::from_parts(parts, body.boxed_unsync()))
 }
 
 async fn continue_running(guest: Arc<Guest>, mut running: Running, failed: Arc<AtomicBool>, held: Held) {
