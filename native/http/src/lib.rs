@@ -1,6 +1,10 @@
 //! What Plaza's native parts share of HTTP: one body type, one way to call something that answers requests,
 //! one form for errors (RFC 9457), and the server.
 
+mod server;
+
+pub use server::{Connection, Server, ServerSettings};
+
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -24,6 +28,11 @@ pub trait Upstream: Send + Sync + 'static {
 /// A body that is there already.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A new id for a request that came without one: a UUID of version 7 (RFC 9562), so ids sort by time.
+pub fn new_request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 /// A problem document (RFC 9457) with Plaza's stable `code`.
