@@ -233,6 +233,9 @@ impl Lane {
 
 /// Whether a record of the log is delivered to a stream with these channels.
 fn is_for(record: &Published, instruct: &Instruct) -> bool {
+    if record.event_name.is_empty() {
+        return false;
+    }
     let is_own = |name: &str| {
         name.strip_prefix(&*record.topic).and_then(|rest| rest.strip_prefix(':')).is_some_and(|key| key == record.key)
     };

@@ -344,6 +344,9 @@ impl Hub {
                     continue;
                 }
                 state.next[partition] = record.offset + 1;
+                if record.event_name.is_empty() {
+                    continue;
+                }
                 let event = self.event_key(&record.event_id);
                 if !state.seen.insert(event) {
                     self.duplicates.increment(1);

@@ -30,7 +30,8 @@ pub struct Published {
     pub key: String,
     /// The event's own id (CloudEvents `id`), the same when the event was published twice.
     pub event_id: String,
-    /// The name that SSE clients see in `event:`.
+    /// The name that SSE clients see in `event:`. Empty: the record is no event, and nobody is sent it; a source passes it on all the
+    /// same, because the relay's position has to go beyond it.
     pub event_name: String,
     /// The value: what SSE clients see in `data:`. UTF-8.
     pub data: Bytes,
@@ -81,7 +82,8 @@ pub trait Source: Send + Sync + 'static {
     /// partitions of each topic, numbered from 0.
     fn watermarks(&self) -> BoxFuture<'_, Result<Vec<Watermark>, BoxError>>;
 
-    /// At most `max` records of one partition from offset `from` on, in order. An empty answer means that there is none yet.
+    /// At most `max` records of one partition from offset `from` on, in order, those included that are no events. An empty answer means that
+    /// there is none yet.
     fn read<'a>(
         &'a self,
         topic: &'a str,

@@ -141,6 +141,23 @@ async fn a_resume_further_back_than_the_window_reads_the_log() {
 }
 
 #[tokio::test]
+async fn what_is_no_event_is_passed_over_and_counted() {
+    let app = App::holding(&["room:1"]);
+    let log = log();
+    let relay = start(&app, &log, Settings { window_records_max: 5, ..settings() }).await;
+    let id = relay.position();
+    let foreign = || plaza_relay::Published { event_name: String::new(), ..record("room", 0, "1", "foreign") };
+    log.append((0..300).map(|_| foreign()));
+    log.append((0..6).map(|n| record("room", 0, "1", &n.to_string())));
+    log.append((0..300).map(|_| foreign()));
+    settle(&relay).await;
+    let mut client = Client::open(&relay, resume("/stream", &id)).await;
+    for n in 0..6 {
+        assert_eq!(client.data().await, n.to_string());
+    }
+}
+
+#[tokio::test]
 async fn the_id_may_come_in_the_query() {
     let app = App::holding(&["room:1"]);
     let log = log();
