@@ -33,6 +33,7 @@ async fn main() -> Result<()> {
     let database = Database::open(&directory.join("chat.db"), Settings::default())?;
     database.connection()?.write(|connection| connection.execute_batch(OUTBOX)).await?;
 
+    writing(&database, Duration::from_secs(seconds)).await?;
     bulk(&database, &log).await?;
     steady(&database, &log, Duration::from_secs(seconds)).await?;
     one_by_one(&database, &log).await?;
@@ -40,6 +41,32 @@ async fn main() -> Result<()> {
     log.close().await;
     database.close().await;
     std::fs::remove_dir_all(&directory)?;
+    Ok(())
+}
+
+/// The same rows as in [`steady`], and nobody who publishes them.
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
+async fn writing(database: &Arc<Database>, time: Duration) -> Result<()> {
+    let rows = 5_000 * u32::try_from(time.as_secs())?;
+    let (start, cpu) = (Instant::now(), cpu_time()?);
+    write(database, rows).await?;
+    let (elapsed, cpu) = (start.elapsed(), cpu_time()?.saturating_sub(cpu));
+    println!(
+        "writing alone: {:.0} rows/s, {:.1} µs of CPU per row",
+        f64::from(rows) / elapsed.as_secs_f64(),
+        per(cpu, rows)
+    );
+    database.connection()?.write(|connection| connection.execute("DELETE FROM outbox", [])).await?;
+    Ok(())
+}
+
+/// Puts 5,000 rows a second into the outbox, in transactions of five.
+async fn write(database: &Arc<Database>, rows: u32) -> Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    for first in (0..rows).step_by(5) {
+        ticks.tick().await;
+        put(database, first..first + 5).await?;
+    }
     Ok(())
 }
 
@@ -76,11 +103,7 @@ async fn steady(database: &Arc<Database>, log: &Arc<SqliteLog>, time: Duration) 
     let rows = 5_000 * u32::try_from(time.as_secs())?;
     let reader = tokio::spawn(latencies(tail, rows as usize));
     let (start, cpu) = (Instant::now(), cpu_time()?);
-    let mut ticks = tokio::time::interval(Duration::from_millis(1));
-    for first in (0..rows).step_by(5) {
-        ticks.tick().await;
-        put(database, first..first + 5).await?;
-    }
+    write(database, rows).await?;
     let mut latencies = reader.await??;
     let (elapsed, cpu) = (start.elapsed(), cpu_time()?.saturating_sub(cpu));
     publisher.stop().await;

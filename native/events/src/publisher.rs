@@ -20,6 +20,8 @@ use crate::{Clock, CloudEvent, EventLog, LogError, NewRecord, clock::rfc3339};
 /// The topic for rows of an outbox that cannot become a record, with the reason in the headers.
 pub const OUTBOX_DLQ: &str = "outbox.dlq";
 
+/// From how many rows in a batch on there is load.
+const LOAD_ROWS: usize = 3;
 /// Longest reason that goes into a header, in bytes.
 const REASON_BYTES_MAX: usize = 1_024;
 
@@ -30,6 +32,9 @@ pub struct PublisherSettings {
     pub batch_rows_max: usize,
     /// Most bytes in one append, save that one row always goes.
     pub batch_bytes_max: usize,
+    /// Shortest time from the beginning of one batch to that of the next, once rows come faster than one by one: so that
+    /// under load a few large batches are published instead of many small ones. A row that comes alone goes at once.
+    pub batch_interval: Duration,
     /// How often to look without having been woken: for rows that another process wrote.
     pub poll_interval: Duration,
     /// First pause after a failure of the log or the database; doubled each time.
@@ -47,6 +52,7 @@ impl Default for PublisherSettings {
         Self {
             batch_rows_max: 500,
             batch_bytes_max: 1 << 20,
+            batch_interval: Duration::from_millis(2),
             poll_interval: Duration::from_secs(1),
             retry_initial: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
@@ -150,9 +156,15 @@ impl Worker {
         loop {
             // Before looking: what is committed afterwards wakes.
             self.commits.borrow_and_update();
+            let start = time::Instant::now();
             match self.publish().await {
-                Ok(true) => pause = self.settings.retry_initial,
-                Ok(false) => {
+                Ok(rows) if rows > 0 => {
+                    pause = self.settings.retry_initial;
+                    if (LOAD_ROWS..self.settings.batch_rows_max).contains(&rows) && !self.stop.is_cancelled() {
+                        time::sleep_until(start + self.settings.batch_interval).await;
+                    }
+                }
+                Ok(_) => {
                     pause = self.settings.retry_initial;
                     if self.stop.is_cancelled() {
                         return;
@@ -177,24 +189,24 @@ impl Worker {
         }
     }
 
-    /// Publishes one batch. Whether there was any.
-    async fn publish(&self) -> Result<bool, Failure> {
+    /// Publishes one batch; answers how many rows it had.
+    async fn publish(&self) -> Result<usize, Failure> {
         let start = Instant::now();
         let mut connection = self.database.connection()?;
         let batch = self.read(&mut connection)?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53 rows")]
         self.depth.set(batch.depth as f64);
         if batch.ids.is_empty() {
-            return Ok(false);
+            return Ok(0);
         }
         // A row may be read before its commit is on disk. What a power cut would undo must not be told to the world.
         self.database.durable().await?;
-        let rows = batch.ids.len() as u64;
+        let rows = batch.ids.len();
         self.append(&batch.ids, batch.rows).await?;
         self.delete(&mut connection, batch.ids).await?;
-        self.published.increment(rows);
+        self.published.increment(rows as u64);
         self.seconds.record(start.elapsed().as_secs_f64());
-        Ok(true)
+        Ok(rows)
     }
 
     fn read(&self, connection: &mut Connection) -> Result<Batch, plaza_sqlite::Error> {
@@ -268,7 +280,8 @@ impl Worker {
         }
     }
 
-    /// Deletes the rows; tries again until it succeeds, since to start over would publish them all again.
+    /// Deletes the rows; tries again until it succeeds, since to start over would publish them all again. If a power cut
+    /// undoes it, they are published again, which happens anyhow.
     async fn delete(&self, connection: &mut Connection, ids: Vec<i64>) -> Result<(), plaza_sqlite::Error> {
         let mut pause = self.settings.retry_initial;
         loop {
@@ -288,7 +301,7 @@ impl Worker {
 async fn delete(connection: &mut Connection, ids: &[i64]) -> Result<(), plaza_sqlite::Error> {
     let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(()) };
     connection
-        .write(|connection| {
+        .write_lazily(|connection| {
             // By range, where that hits exactly the rows that were read: nobody can have put one in between, for ids
             // only grow; but a row's id may be written by hand.
             let inside: usize = connection

@@ -69,6 +69,21 @@ impl Connection {
         self.settle(result).await
     }
 
+    /// As [`Connection::write`], but answers as soon as the transaction is committed, which may be before it is on disk: the
+    /// next sync for anyone takes it along, and [`Database::commits`] tells of it only then. For changes that may be undone
+    /// by a power cut, such as noting that something is done which can be done twice.
+    pub async fn write_lazily<T>(
+        &mut self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, Error> {
+        if self.turn.is_none() {
+            self.turn = Some(self.database.turn().await?);
+        }
+        let result = self.transaction(work);
+        self.pass_on()?;
+        result
+    }
+
     /// Runs native code that reads, on the calling thread. It sees one state of the database throughout.
     pub fn read<T>(
         &mut self,
@@ -137,21 +152,24 @@ impl Connection {
 
     /// After a statement: when no transaction is open any longer, passes the turn on and waits for durability.
     async fn settle<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Some(number) = self.pass_on()? {
+            self.database.syncer.wait(number).await?;
+        }
+        result
+    }
+
+    /// After a statement: when no transaction is open any longer, passes the turn on. Answers the number of the commit
+    /// that must be on disk before anyone may rely on what this transaction did or saw.
+    fn pass_on(&mut self) -> Result<Option<u64>, Error> {
         let pages = WAL_PAGES.take();
         if !self.raw()?.is_autocommit() {
-            return result;
+            return Ok(None);
         }
         let turn = self.turn.take();
-        let number = match pages {
-            Some(pages) => self.database.committed(pages),
-            // It wrote nothing. Still, who had the turn may act upon what it saw (a repeated request is answered from
-            // what the first has stored), so it, too, must not be ahead of the disk.
-            None if turn.is_some() => self.database.syncer.last(),
-            None => return result,
-        };
-        drop(turn);
-        self.database.syncer.wait(number).await?;
-        result
+        let number = pages.map(|pages| self.database.committed(pages));
+        // One that wrote nothing counts, too, if it had the turn: it may act upon what it saw (a repeated request is
+        // answered from what the first has stored), so it must not be ahead of the disk.
+        Ok(number.or_else(|| turn.is_some().then(|| self.database.syncer.last())))
     }
 
     fn explain(&self, error: rusqlite::Error) -> Error {

@@ -397,6 +397,22 @@ async fn native_transactions_commit_or_vanish() {
     assert_eq!(count.unwrap(), 1);
 }
 
+#[tokio::test]
+async fn a_lazy_commit_is_seen_at_once_and_told_of_with_the_next_sync() {
+    let (_directory, database) = open(Settings::default());
+    let mut connection = database.connection().unwrap();
+    run(&mut connection, "CREATE TABLE t (n)").await;
+    let mut commits = database.commits();
+    let start = *commits.borrow_and_update();
+    connection.write_lazily(|transaction| transaction.execute("INSERT INTO t VALUES (1)", [])).await.unwrap();
+    let mut other = database.connection().unwrap();
+    assert_eq!(integer(&mut other, "SELECT count(*) FROM t").await, 1);
+    assert!(!commits.has_changed().unwrap());
+    // The turn has been passed on.
+    run(&mut other, "INSERT INTO t VALUES (2)").await;
+    commits.wait_for(|count| *count == start + 2).await.unwrap();
+}
+
 fn write(directory: &Path, name: &str, sql: &str) {
     std::fs::write(directory.join(name), sql).unwrap();
 }
