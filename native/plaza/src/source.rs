@@ -9,14 +9,8 @@ use plaza_relay::{Action, Chunk, Position, Published, Source, Watermark};
 use std::sync::Arc;
 
 /// The topics that streams are made of.
-pub(crate) const TOPICS: [&str; 6] = [
-    "chat.events",
-    "friend.events",
-    "message.events",
-    "notification.events",
-    "user.events",
-    "user.online_status",
-];
+pub(crate) const TOPICS: [&str; 6] =
+    ["chat.events", "friend.events", "message.events", "notification.events", "user.events", "user.online_status"];
 
 /// The log as a [`Source`].
 pub(crate) struct LogSource {
@@ -74,7 +68,10 @@ impl Source for LogSource {
             .flat_map(|opened| match opened {
                 Ok(tail) => stream::unfold(tail, |mut tail| async move {
                     let batch = tail.next().await;
-                    Some((batch.map(|records| records.iter().filter_map(published).collect()).map_err(Into::into), tail))
+                    Some((
+                        batch.map(|records| records.iter().filter_map(published).collect()).map_err(Into::into),
+                        tail,
+                    ))
                 })
                 .boxed(),
                 Err(error) => stream::once(async move { Err(error.into()) }).boxed(),
@@ -136,7 +133,12 @@ mod tests {
                 timestamp_ms: 0,
             })
         };
-        let event = [("ce_id", "1"), ("ce_type", "plaza.chat.X.v1"), ("ce_gripchannels", "user:1 user:2"), ("ce_gripaction", "hint")];
+        let event = [
+            ("ce_id", "1"),
+            ("ce_type", "plaza.chat.X.v1"),
+            ("ce_gripchannels", "user:1 user:2"),
+            ("ce_gripaction", "hint"),
+        ];
         let published_event = published(&record(&event, b"room")).unwrap();
         assert_eq!(published_event.channels, ["user:1", "user:2"]);
         assert_eq!((published_event.action, published_event.event_name.as_str()), (Action::Hint, "X"));
