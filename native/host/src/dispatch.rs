@@ -39,8 +39,10 @@ pub(crate) struct Shared {
     pub(crate) names: HashMap<String, usize>,
     /// The answer of `/.well-known/spin/info`.
     pub(crate) info: Bytes,
-    /// One permit per instance that may run.
+    /// One permit per instance that may run for a request from outside.
     pub(crate) permits: Arc<Semaphore>,
+    /// One permit per instance that may run for a request from a component.
+    pub(crate) chained_permits: Arc<Semaphore>,
     /// Requests that wait for a permit.
     pub(crate) waiting: AtomicU32,
     /// Every request in progress.
@@ -249,7 +251,7 @@ fn is_public(parts: &Parts) -> bool {
         Some(Err(_)) => return false,
     };
     let in_uri = parts.uri.authority().map(http::uri::Authority::as_str);
-    let agree = in_header.is_none() || in_uri.is_none() || in_header == in_uri;
+    let agree = in_header.zip(in_uri).is_none_or(|(one, other)| one.eq_ignore_ascii_case(other));
     agree && in_header.or(in_uri).is_some_and(|host| chaining_target(host).is_none())
 }
 
@@ -275,7 +277,8 @@ async fn execute(
 ) -> Result<Response<Body>, Refusal> {
     // The body is read before an instance is taken: a client that sends slowly keeps nothing but its own connection.
     let (body, trailers) = read(body, host.limits.request_body_bytes_max, context.deadline).await?;
-    let permit = admit(host, context.deadline).await?;
+    let permits = if context.depth == 0 { &host.permits } else { &host.chained_permits };
+    let permit = admit(host, permits, context.deadline).await?;
     let component = host.components[index].clone();
     let held = Held { _permit: permit, _instance: component.metrics.instance(), _token: context.token };
     let guest = Arc::new(Guest {
@@ -332,8 +335,8 @@ async fn read(mut body: Body, bytes_max: usize, deadline: Instant) -> Result<(By
 }
 
 /// Waits for an instance, within bounds.
-async fn admit(host: &Arc<Shared>, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
-    if let Ok(permit) = host.permits.clone().try_acquire_owned() {
+async fn admit(host: &Shared, permits: &Arc<Semaphore>, deadline: Instant) -> Result<OwnedSemaphorePermit, Refusal> {
+    if let Ok(permit) = permits.clone().try_acquire_owned() {
         return Ok(permit);
     }
     let queued = Queued::join(&host.waiting, host.limits.waiting_max).ok_or_else(|| {
@@ -341,7 +344,7 @@ async fn admit(host: &Arc<Shared>, deadline: Instant) -> Result<OwnedSemaphorePe
         OVERLOADED
     })?;
     let until = deadline.min(Instant::now() + host.limits.wait_max);
-    let permit = timeout_at(until, host.permits.clone().acquire_owned()).await;
+    let permit = timeout_at(until, permits.clone().acquire_owned()).await;
     drop(queued);
     match permit {
         Ok(Ok(permit)) => Ok(permit),

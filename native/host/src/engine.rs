@@ -60,7 +60,7 @@ impl Ticking {
 }
 
 fn config(limits: &Limits) -> Config {
-    let slots = limits.instances_max.saturating_add(SPARE_SLOTS);
+    let slots = limits.instances_max.saturating_add(limits.chained_instances_max).saturating_add(SPARE_SLOTS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(CORE_INSTANCES_MAX))

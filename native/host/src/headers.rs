@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::routes::Matched;
@@ -60,7 +61,9 @@ pub(crate) fn prepare(
     }
     // A header of any length that the server accepted fits; one that is not a valid value cannot come from a valid URI.
     let value = |text: String| HeaderValue::try_from(text).unwrap_or(EMPTY);
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    // HTTP/2 has no Host header. To a component that another one calls, Spin says localhost.
+    let in_uri = || uri.authority().filter(|_| matched.is_some()).map_or("localhost", Authority::as_str);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_else(in_uri);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let full_url = value(format!("{}://{host}{path}", uri.scheme_str().unwrap_or("http")));
     if let Some(matched) = matched {
@@ -134,6 +137,8 @@ mod tests {
         assert!(headers.get("spin-anything").is_none());
         assert_eq!(headers["spin-path-info"], "");
         assert_eq!(headers["spin-full-url"], "http://localhost/exact");
+        let headers = prepared("/exact", "https://plaza.test:8443/exact?x", HeaderMap::new());
+        assert_eq!(headers["spin-full-url"], "https://plaza.test:8443/exact?x");
     }
 
     #[test]

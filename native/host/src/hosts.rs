@@ -187,7 +187,10 @@ fn default_port(scheme: &str) -> Option<u16> {
 pub(crate) fn chaining_target(host: &str) -> Option<&str> {
     let host = host.trim();
     let host = host.rsplit_once(':').map_or(host, |(host, _port)| host);
-    let component = host.strip_suffix(CHAINING_SUFFIX)?;
+    let (component, suffix) = host.split_at_checked(host.len().checked_sub(CHAINING_SUFFIX.len())?)?;
+    if !suffix.eq_ignore_ascii_case(CHAINING_SUFFIX) {
+        return None;
+    }
     (!component.is_empty() && !component.contains('.')).then_some(component)
 }
 
@@ -279,6 +282,7 @@ mod tests {
         assert!(allows(&["http://back.spin.internal"], "http://back.spin.internal/x"));
         assert!(!allows(&["http://other.spin.internal"], "http://back.spin.internal/x"));
         assert_eq!(chaining_target("back-1.spin.internal:80"), Some("back-1"));
+        assert_eq!(chaining_target("back.SPIN.Internal"), Some("back"));
         for other in
             ["spin.internal", ".spin.internal", "a.b.spin.internal", "back.spin.internal.evil.org", "xspin.internal"]
         {

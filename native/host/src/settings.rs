@@ -63,9 +63,12 @@ impl fmt::Debug for HostSettings {
 /// `plaza_limits_total{limit="<name>"}`.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Instances that run at the same time. Each reserves 4 GiB of address space (not of memory) and may use up to
-    /// [`memory_bytes_max`](Self::memory_bytes_max), so the bound for all is the product of the two.
+    /// Instances that run at the same time for requests from outside. Each reserves 4 GiB of address space (not of memory)
+    /// and may use up to [`memory_bytes_max`](Self::memory_bytes_max), so the bound for all is the product of the two.
     pub instances_max: u32,
+    /// The same for requests from one component to another, beside those: the callers hold instances while they wait, and
+    /// must not be what they wait for.
+    pub chained_instances_max: u32,
     /// Requests that may wait for an instance; one more is answered 503 at once.
     pub waiting_max: u32,
     /// How long a request may wait for an instance before it is answered 503.
@@ -100,6 +103,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             instances_max: 1_000,
+            chained_instances_max: 250,
             waiting_max: 10_000,
             wait_max: Duration::from_secs(5),
             memory_bytes_max: 64 << 20,

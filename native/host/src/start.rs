@@ -98,6 +98,7 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
         names,
         info: info(&manifest),
         permits: Arc::new(Semaphore::new(settings.limits.instances_max as usize)),
+        chained_permits: Arc::new(Semaphore::new(settings.limits.chained_instances_max as usize)),
         waiting: AtomicU32::new(0),
         requests: TaskTracker::new(),
         stopping: AtomicBool::new(false),

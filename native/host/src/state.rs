@@ -24,6 +24,12 @@ use crate::outbound::{self, Outbound};
 use crate::output::{Kind, Lines, Output};
 use crate::{variables, wit};
 
+/// Things of the host that an instance may hold at a time: streams, requests, header sets, connections. One more traps.
+const RESOURCES_MAX: usize = 4_096;
+
+/// Random bytes that a guest may ask for at once; more traps.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
 /// A component, ready to run.
 pub(crate) struct Component {
     pub(crate) name: String,
@@ -70,13 +76,16 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(guest: Arc<Guest>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
         let mut wasi = WasiCtx::builder();
+        wasi.max_random_size(RANDOM_BYTES_MAX);
         wasi.stdout(Output::new(&guest, Kind::Out)).stderr(Output::new(&guest, Kind::Error));
         if !guest.component.environment.is_empty() {
             wasi.envs(&guest.component.environment);
         }
         Self {
-            table: ResourceTable::new(),
+            table,
             memory: Memory { bytes_max: guest.host.limits.memory_bytes_max, exceeded: false },
             stores_open: 0,
             connections_open: 0,

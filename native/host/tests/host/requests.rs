@@ -1,5 +1,8 @@
 //! What a component sees of a request, and a client of its answer.
 
+use std::cell::RefCell;
+use std::sync::Once;
+
 use http_body_util::BodyExt;
 use plaza_http::Upstream;
 
@@ -157,8 +160,7 @@ async fn a_response_that_is_not_whole_is_never_passed_off_as_whole() {
 
 #[tokio::test]
 async fn what_a_guest_prints_is_logged_with_its_name_line_by_line_and_within_bounds() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber());
+    let log = Log::start();
     let app = App::start(MANIFEST).await;
     app.get("/t/print/3").await;
     app.get("/t/print/20000").await;
@@ -173,8 +175,7 @@ async fn what_a_guest_prints_is_logged_with_its_name_line_by_line_and_within_bou
 
 #[tokio::test]
 async fn a_trap_is_logged_once_and_every_request_has_its_line() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(log.subscriber());
+    let log = Log::start();
     let app = App::start(MANIFEST).await;
     let answer = app.get("/t/panic?secret").await;
     assert_eq!((answer.status, answer.code().as_str()), (500, "function_failed"));
@@ -219,24 +220,37 @@ async fn requests_without_a_body_that_say_so_and_chunks() {
     assert_eq!(Answer::of(app.host.call(request).await).await.text(), "abcd");
 }
 
-/// What is logged, for the current thread.
-#[derive(Default, Clone)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+/// What is logged on the current thread, which is where a `tokio::test` runs everything. The subscriber is the whole
+/// process's: one that comes and goes per test races with others that log for the first time.
+struct Log;
+
+thread_local! {
+    static LOG: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
 
 impl Log {
-    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static {
-        let log = self.clone();
-        tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish()
+    fn start() -> Self {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).init();
+        });
+        LOG.set(Some(Vec::new()));
+        Self
     }
 
     fn lines(&self) -> Vec<String> {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+        let Self = self;
+        String::from_utf8(LOG.take().unwrap()).unwrap().lines().map(str::to_owned).collect()
     }
 }
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LOG.with_borrow_mut(|log| {
+            if let Some(log) = log {
+                log.extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
