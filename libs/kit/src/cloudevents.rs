@@ -6,6 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+/// The media type of batched mode.
+pub(crate) const BATCH_TYPE: &str = "application/cloudevents-batch+json";
+
 /// An event that arrived.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CloudEvent {
@@ -36,7 +39,7 @@ impl CloudEvent {
 pub fn receive(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
     let malformed =
         |error: serde_json::Error| Problem::bad_request("malformed_event", format!("Not a CloudEvent: {error}."));
-    if request.has_content_type("application/cloudevents-batch+json") {
+    if request.has_content_type(BATCH_TYPE) {
         return serde_json::from_slice(request.body()).map_err(malformed);
     }
     if request.has_content_type("application/cloudevents+json") {

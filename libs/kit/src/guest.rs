@@ -1,6 +1,8 @@
 //! The adapter to WASI 0.2: everything that knows `wasi:http` is here.
 
-use crate::{Reply, Request, reply, request::BODY_BYTES_MAX};
+use crate::cloudevents::BATCH_TYPE;
+use crate::request::{BODY_BYTES_MAX, EVENTS_BYTES_MAX};
+use crate::{Reply, Request, reply};
 use bytes::Bytes;
 use http::Method as HttpMethod;
 use plaza_domain::Problem;
@@ -84,9 +86,14 @@ fn read(incoming: IncomingRequest) -> Result<Request, Problem> {
         builder = builder.header(name, value);
     }
     let body = incoming.consume().map_err(|()| Problem::internal())?;
-    let body = Bytes::from(read_body(&body, BODY_BYTES_MAX)?);
-    let request = builder.body(body).map_err(|_| Problem::bad_request("bad_request", "The request is malformed."))?;
-    Ok(Request::new(request))
+    let mut request = Request::new(builder.body(Bytes::new()).map_err(|_| malformed())?);
+    let bytes_max = if request.has_content_type(BATCH_TYPE) { EVENTS_BYTES_MAX } else { BODY_BYTES_MAX };
+    request.set_body(read_body(&body, bytes_max)?.into());
+    Ok(request)
+}
+
+fn malformed() -> Problem {
+    Problem::bad_request("malformed_request", "The request is malformed.")
 }
 
 fn read_body(body: &IncomingBody, bytes_max: usize) -> Result<Vec<u8>, Problem> {

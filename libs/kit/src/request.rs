@@ -12,6 +12,9 @@ use std::str::FromStr;
 /// (12 bytes), and room for the rest of the object.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// The most bytes of a body that carries events: those that wait together come in one request.
+pub(crate) const EVENTS_BYTES_MAX: usize = 1024 * 1024;
+
 /// A request, its body read.
 #[derive(Debug)]
 pub struct Request {
@@ -55,6 +58,10 @@ impl Request {
         self.inner.body()
     }
 
+    pub(crate) fn set_body(&mut self, body: Bytes) {
+        *self.inner.body_mut() = body;
+    }
+
     /// The path and the query, as they were asked for.
     pub fn path_and_query(&self) -> &str {
         self.inner.uri().path_and_query().map_or("/", |path| path.as_str())
@@ -67,7 +74,9 @@ impl Request {
 
     /// A named segment of the route (`:room_id`). What is no id names nothing: 404.
     pub fn segment<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
-        let text = self.header(&format!("spin-path-match-{name}")).unwrap_or_default();
+        // Spin's own rule for the header's name.
+        let header = format!("spin-path-match-{}", name.replace('_', "-"));
+        let text = self.header(&header).unwrap_or_default();
         text.parse().map_err(|_| Problem::not_found())
     }
 
