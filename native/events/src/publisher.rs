@@ -52,7 +52,7 @@ impl Default for PublisherSettings {
         Self {
             batch_rows_max: 500,
             batch_bytes_max: 1 << 20,
-            batch_interval: Duration::from_millis(2),
+            batch_interval: Duration::from_millis(4),
             poll_interval: Duration::from_secs(1),
             retry_initial: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),

@@ -219,6 +219,8 @@ async fn a_blocked_partition_blocks_no_other() {
     let other = other.unwrap();
     log.append(vec![event("message.events", "k", "blocked"), event("message.events", "k", "behind")]).await.unwrap();
     assert_eq!(called(&mut calls).await, ["blocked"]);
+    // Nor does anything of its own partition overtake it, however late it comes.
+    log.append(vec![event("message.events", "k", "late")]).await.unwrap();
     for n in 0..20 {
         let id = format!("other-{n}");
         log.append(vec![event("message.events", &other, &id)]).await.unwrap();
@@ -228,8 +230,9 @@ async fn a_blocked_partition_blocks_no_other() {
     assert_eq!(called(&mut calls).await, ["friend"]);
     function.gate.add_permits(1);
     assert_eq!(called(&mut calls).await, ["behind"]);
+    assert_eq!(called(&mut calls).await, ["late"]);
     trigger.stop().await;
-    assert_eq!(committed(&log).await, 23);
+    assert_eq!(committed(&log).await, 24);
 }
 
 #[tokio::test]
