@@ -201,8 +201,8 @@ impl Database {
         }
     }
 
-    /// Counts the commits that changed something, once they are as durable as the settings ask. Several may be told of
-    /// at once; the number only grows.
+    /// Counts the commits that changed something, once they are as durable as the settings ask, and before they are
+    /// answered. Several may be told of at once; the number only grows.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.syncer.commits()
     }

@@ -160,14 +160,13 @@ impl Shared {
             match result {
                 Ok(covered) => {
                     if let Some(covered) = covered {
+                        // Told before any of them is answered: who has been answered finds it told.
+                        self.announce(covered);
                         self.synced.store(covered, Ordering::Release);
                     }
                     for (_, waiter) in waiters {
                         // A caller who has gone does not need to know.
                         let _ = waiter.send(Ok(()));
-                    }
-                    if let Some(covered) = covered {
-                        self.announce(covered);
                     }
                     queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
                 }
