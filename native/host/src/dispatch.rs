@@ -110,6 +110,11 @@ impl Refusal {
 }
 
 const STOPPING: Refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The server is stopping.");
+const CANCELLED: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "stopping",
+    "The server stopped before the request was done; whether it took effect is not known.",
+);
 const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "not_found", "Nothing answers this path.");
 const BAD_HOST: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "bad_host", "The request does not name one valid public host.");
@@ -275,21 +280,28 @@ async fn execute(
     body: Body,
     context: Context,
 ) -> Result<Response<Body>, Refusal> {
-    // The body is read before an instance is taken: a client that sends slowly keeps nothing but its own connection.
-    let (body, trailers) = read(body, host.limits.request_body_bytes_max, context.deadline).await?;
-    let permits = if context.depth == 0 { &host.permits } else { &host.chained_permits };
-    let permit = admit(host, permits, context.deadline).await?;
-    let component = host.components[index].clone();
-    let held = Held { _permit: permit, _instance: component.metrics.instance(), _token: context.token };
-    let guest = Arc::new(Guest {
-        component,
-        host: host.clone(),
-        request_id: context.request_id,
-        deadline: context.deadline,
-        depth: context.depth,
-        lines: Lines::default(),
-    });
-    run::run(guest, parts, body, trailers, held).await
+    let work = async {
+        // The body is read before an instance is taken: a client that sends slowly keeps nothing but its own connection.
+        let (body, trailers) = read(body, host.limits.request_body_bytes_max, context.deadline).await?;
+        let permits = if context.depth == 0 { &host.permits } else { &host.chained_permits };
+        let permit = admit(host, permits, context.deadline).await?;
+        let component = host.components[index].clone();
+        let held = Held { _permit: permit, _instance: component.metrics.instance(), _token: context.token };
+        let guest = Arc::new(Guest {
+            component,
+            host: host.clone(),
+            request_id: context.request_id,
+            deadline: context.deadline,
+            depth: context.depth,
+            lines: Lines::default(),
+        });
+        run::run(guest, parts, body, trailers, held).await
+    };
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = host.cancelled.cancelled() => Err(CANCELLED),
+    }
 }
 
 /// Reads a body whole, however it is framed.

@@ -30,11 +30,6 @@ use crate::dispatch::{Held, OVERLOADED, Refusal, TIME_LIMIT};
 use crate::metrics::Limit;
 use crate::state::{Guest, State};
 
-const CANCELLED: Refusal = Refusal::new(
-    StatusCode::SERVICE_UNAVAILABLE,
-    "stopping",
-    "The server stopped before the request was done; whether it took effect is not known.",
-);
 const FAILED: Refusal =
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "function_failed", "The function that answers this path failed.");
 const MEMORY_LIMIT: Refusal =
@@ -73,12 +68,7 @@ pub(crate) async fn run(
     };
     let mut answer = Answer::new(receiver, guest.host.limits.response_buffer_bytes_max);
     let progress = poll_fn(|context| answer.drive(&mut running, context));
-    let step = tokio::select! {
-        biased;
-        step = timeout_at(guest.deadline, progress) => step,
-        () = guest.host.cancelled.cancelled() => return Err(CANCELLED),
-    };
-    match step {
+    match timeout_at(guest.deadline, progress).await {
         Err(_elapsed) => {
             Limit::Time.hit();
             tracing::warn!(component = guest.component.name, request_id = guest.request_id(), "time limit");
@@ -298,7 +288,7 @@ fn stream(guest: Arc<Guest>, running: Running, mut answer: Answer, held: Held) -
 async fn continue_running(guest: Arc<Guest>, mut running: Running, failed: Arc<AtomicBool>, held: Held) {
     let ended = tokio::select! {
         biased;
-        ended = timeout_at(guest.deadline, &mut running) => ended.ok(),
+        ended = timeout_at(guest.deadline, &mut running) => ended.inspect_err(|_elapsed| Limit::Time.hit()).ok(),
         () = guest.host.cancelled.cancelled() => None,
     };
     // A body ends when the guest's side is gone, however that came: what failed must be known before.
@@ -310,7 +300,6 @@ async fn continue_running(guest: Arc<Guest>, mut running: Running, failed: Arc<A
         }
         None => {
             failed.store(true, Ordering::Release);
-            Limit::Time.hit();
             complain(&guest, "it was stopped while it sent its response");
         }
     }

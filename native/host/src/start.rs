@@ -58,9 +58,14 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
         let sources: Vec<_> =
             manifest.components.iter().map(|component| (component.id.clone(), component.source.clone())).collect();
         // Compiling keeps every core busy for seconds; the caller's runtime has other things to do.
-        tokio::task::spawn_blocking(move || load_all(&engine, cache.as_ref(), &sources))
-            .await
-            .map_err(|error| Error::Engine(error.to_string()))??
+        let load = move || {
+            let loaded = load_all(&engine, cache.as_ref(), &sources);
+            if let Some(cache) = &cache {
+                cache.prune();
+            }
+            loaded
+        };
+        tokio::task::spawn_blocking(load).await.map_err(|error| Error::Engine(error.to_string()))??
     };
     let databases = open_databases(&manifest, &settings)?;
     let stores = open_stores(&manifest, &settings).await?;
