@@ -21,7 +21,7 @@ pub const LOOKUP_USERS_MAX: usize = 100;
 /// The fewest characters of a search.
 pub const SEARCH_LENGTH_MIN: usize = 2;
 /// How long a session lives without being refreshed.
-pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(30 * 24);
 /// How long a ticket for a stream is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 

@@ -41,10 +41,10 @@ pub async fn rooms(user: UserId, room: Option<RoomId>) -> Result<Vec<RoomId>, Pr
     struct Rooms {
         room_ids: Vec<RoomId>,
     }
-    let mut path = format!("/?user_id={user}");
-    if let Some(room) = room {
-        path.push_str(&format!("&room_id={room}"));
-    }
+    let path = match room {
+        Some(room) => format!("/?user_id={user}&room_id={room}"),
+        None => format!("/?user_id={user}"),
+    };
     let rooms: Rooms = Question::get("chat-membership", &path).ask(Vec::new()).await?.json()?;
     Ok(rooms.room_ids)
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 plaza_kit::function!(handle);
 
 /// How long an event's id is remembered: longer than the log keeps the event (7 days), so that it cannot come again.
-const CONSUMED_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
+const CONSUMED_KEPT: Duration = Duration::from_hours(8 * 24);
 
 /// An event that somebody is told of.
 enum Telling {

@@ -56,8 +56,8 @@ async fn rotate(change: &Change<'_>, hash: &str) -> Result<Outcome, Problem> {
     }
     change.query("UPDATE refresh_tokens SET rotated_at = ? WHERE hash = ?", &params![now, hash]).await?;
     let expires_at = now.after(SESSION_IDLE_MAX);
-    let used = "UPDATE sessions SET last_used_at = ?, expires_at = ? WHERE id = ?";
-    change.query(used, &params![now, expires_at, session]).await?;
+    let prolong = "UPDATE sessions SET last_used_at = ?, expires_at = ? WHERE id = ?";
+    change.query(prolong, &params![now, expires_at, session]).await?;
     // What was rotated longer ago than a session may idle is of no use even to a thief.
     let forgotten = Timestamp::from_unix_ms(now.unix_ms() - i64::try_from(SESSION_IDLE_MAX.as_millis()).unwrap_or(0));
     let forget = "DELETE FROM refresh_tokens WHERE session_id = ? AND rotated_at < ?";
