@@ -1,8 +1,9 @@
 //! The real `plaza` as a child process.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -90,6 +91,9 @@ impl Options {
         let state = self.state.clone().unwrap_or_else(|| home.path().join("state"));
         let log = home.path().join("plaza.log");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        if self.state.is_none() {
+            warm(&binary, &state);
+        }
         let mut plaza = Plaza {
             binary,
             manifest,
@@ -102,7 +106,51 @@ impl Options {
             started_in: Duration::ZERO,
         };
         plaza.spawn()?;
+        if plaza.options.state.is_none() {
+            keep_warm(&plaza.binary, &plaza.state);
+        }
         Ok(plaza)
+    }
+}
+
+/// What a state directory calls its compiled functions, and the file that makes it one.
+const COMPILED: &str = "compiled";
+const LOCK: &str = "plaza.lock";
+
+/// Where tests that use this binary keep compiled functions for each other: machine code by content, so that sharing it
+/// shares no state. It saves each server of its own the better part of ten seconds.
+fn shared_compiled(binary: &Path) -> Option<PathBuf> {
+    Some(binary.parent()?.parent()?.join("tmp").join("plaza-test-compiled"))
+}
+
+/// Puts functions that were compiled before into a state directory that does not exist yet. Where that fails, the
+/// server compiles them itself.
+fn warm(binary: &Path, state: &Path) {
+    let Some(shared) = shared_compiled(binary).filter(|shared| shared.is_dir()) else { return };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(state.join(COMPILED));
+    if made.and_then(|()| File::create(state.join(LOCK))).is_ok() {
+        link_all(&shared, &state.join(COMPILED));
+    }
+}
+
+/// Keeps what a server compiled.
+fn keep_warm(binary: &Path, state: &Path) {
+    let Some(shared) = shared_compiled(binary) else { return };
+    if DirBuilder::new().recursive(true).mode(0o700).create(&shared).is_ok() {
+        link_all(&state.join(COMPILED), &shared);
+    }
+}
+
+/// Links the files of one directory into another, where they are not there yet, or copies them. Whoever comes second
+/// with a file of the same name has the same content.
+fn link_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
+        let target = to.join(entry.file_name());
+        if !target.exists() && fs::hard_link(entry.path(), &target).is_err() {
+            // A copy is complete before it has its name.
+            let part = target.with_extension(format!("{}.part", std::process::id()));
+            let _ = fs::copy(entry.path(), &part).and_then(|_| fs::rename(&part, &target));
+        }
     }
 }
 

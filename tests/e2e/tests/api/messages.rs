@@ -2,7 +2,7 @@
 
 use plaza_e2e::check;
 use plaza_e2e::routes::NOBODY;
-use plaza_test_support::{Message, Page, Person, Room, World, unique};
+use plaza_test_support::{Message, PATIENCE, Page, Person, Room, World, unique};
 use serde_json::{Value, json};
 
 /// A room of two with `count` messages, which say their `seq`.
@@ -68,8 +68,8 @@ async fn what_is_said_comes_back_as_it_was_said() {
     for content in &contents {
         let sent = anna.say(&room, content).await;
         assert_eq!(sent.content.as_ref(), Some(content));
-        let event = stream.next(plaza_test_support::PATIENCE).await;
-        assert_eq!((event.event.as_str(), event.json()["content"].as_str()), ("MessageSent", Some(content.as_str())));
+        let event = stream.find("the message", PATIENCE, |event| event.event == "MessageSent").await;
+        assert_eq!(event.json()["content"].as_str(), Some(content.as_str()));
     }
     let stored = ben.all_messages(&room.id).await;
     let stored: Vec<_> = stored.into_iter().filter_map(|message| message.content).collect();

@@ -190,7 +190,8 @@ async fn a_stream_that_is_cut_before_its_first_event_resumes_too() {
                 break position.to_owned();
             }
             assert!(opened.elapsed() < PATIENCE, "no position on a stream without events");
-            assert_eq!(stream.poll(Duration::from_millis(10)).await, Next::Quiet);
+            // The room's own event may still be on its way.
+            assert_ne!(stream.poll(Duration::from_millis(10)).await, Next::Ended);
         };
         drop(stream);
         let missed = anna.say(&room, "missed").await;
