@@ -15,6 +15,12 @@ const ROUNDS_DEFAULT: u32 = 25;
 /// enough that writes, publishing, consumers and streams are all under way.
 const LIFE_MS: std::ops::Range<u64> = 0..900;
 
+/// One crash in so many is followed by another while the server starts again.
+const RECOVERY_CRASH_ONE_IN: u8 = 3;
+
+/// A start takes about 150 ms, so such a crash comes before, during or just after the recovery.
+const RECOVERY_LIFE_MS: std::ops::Range<u64> = 0..250;
+
 /// The longest pause of a writer between two messages. With six writers some hundreds of messages a second: enough that
 /// most kills meet a write, few enough that the end of the test is not spent counting.
 const PAUSE_MS_MAX: u64 = 25;
@@ -203,6 +209,9 @@ fn crash(mut plaza: Plaza, rounds: u32, mut rng: fastrand::Rng) -> Plaza {
         // Not waiting for anything: the moment is the random choice.
         std::thread::sleep(life);
         plaza.kill();
+        if rng.u8(0..RECOVERY_CRASH_ONE_IN) == 0 {
+            plaza.start_and_kill(Duration::from_millis(rng.u64(RECOVERY_LIFE_MS)));
+        }
         plaza.restart();
         eprintln!("round {round} of {rounds}: killed {life:?} after it was ready, back in {:?}", plaza.started_in());
     }

@@ -253,6 +253,18 @@ impl Plaza {
         self.spawn().unwrap_or_else(|why| panic!("{why}"));
     }
 
+    /// Starts it again and kills it after `life`, ready or not: a crash while it recovers from the last one. Blocks the
+    /// thread.
+    ///
+    /// # Panics
+    /// If it still runs, or cannot be started.
+    pub fn start_and_kill(&mut self, life: Duration) {
+        assert!(self.process.is_none(), "the server still runs");
+        self.launch().unwrap_or_else(|why| panic!("{why}"));
+        thread::sleep(life);
+        self.kill();
+    }
+
     /// Sends SIGTERM without waiting.
     ///
     /// # Panics
@@ -303,13 +315,13 @@ impl Plaza {
         kill_process(Pid::from_child(child), signal).expect("its own child can be signalled");
     }
 
-    fn spawn(&mut self) -> Result<(), String> {
+    /// Starts the process and gives what follows its output.
+    fn launch(&mut self) -> Result<Option<mpsc::Receiver<SocketAddr>>, String> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .map_err(|error| format!("cannot write {}: {error}", self.log.display()))?;
-        let started = Instant::now();
         let mut child = Command::new(&self.binary)
             .arg("up")
             .arg("--from")
@@ -327,7 +339,12 @@ impl Plaza {
         let lines = child.stdout.take().map(follow);
         let process = Process { watchdog: watch(&child, self.home.path()), child };
         self.process = Some(process);
+        Ok(lines)
+    }
 
+    fn spawn(&mut self) -> Result<(), String> {
+        let started = Instant::now();
+        let lines = self.launch()?;
         let ready = lines.map(|lines| lines.recv_timeout(READY_DEADLINE));
         if let Some(Ok(address)) = ready {
             self.started_in = started.elapsed();
