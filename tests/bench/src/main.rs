@@ -2,6 +2,7 @@
 //! answered is there. Run it with `./scripts/bench`.
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
+mod backlog;
 mod load;
 mod procfs;
 mod report;
@@ -195,14 +196,22 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
         closed_figures("GET /api/profile/me", &runs, (None, None), outcome);
     }
     if arguments.wants(Part::Send) {
-        let mut runs = Vec::new();
+        let (mut runs, mut backlogs) = (Vec::new(), Vec::new());
         for number in 1..=plan.runs {
             progress(&format!("sends, run {number} of {}", plan.runs));
             runs.push(load::closed(Kind::Send, address, &town, pid, plan.seconds, &format!("send{number}")).await);
+            match backlog::drain(&plaza.client()).await {
+                Ok(backlog) => backlogs.push(backlog),
+                Err(why) => outcome.faults.push(why),
+            }
         }
         runs.iter().for_each(&mut keep);
         let goals = (Some(Goal::AtLeast(5_000.0)), Some(Goal::Below(50.0)));
         closed_figures("messages sent", &runs, goals, outcome);
+        let records = each(&backlogs, |backlog| backlog.records);
+        outcome.figures.push(Figure::new("messages sent, events still to handle at the end", "", &records));
+        let seconds = each(&backlogs, |backlog| backlog.gone_after.as_secs_f64());
+        outcome.figures.push(Figure::new("messages sent, all of them handled after", "s", &seconds));
     }
     if arguments.wants(Part::Stream) {
         let mut runs = Vec::new();
