@@ -3,10 +3,13 @@
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, ProfilingStrategy};
 
 use crate::error::Error;
 use crate::settings::Limits;
+
+/// Where this environment variable is set, `/tmp/perf-<pid>.map` names the functions' code for Linux's `perf`.
+const PERF_MAP: &str = "PLAZA_PERF_MAP";
 
 /// How often a running instance gives way to other work, and looks whether its time is up.
 const TICK: Duration = Duration::from_millis(10);
@@ -87,5 +90,8 @@ fn config(limits: &Limits) -> Config {
         .async_stack_size(STACK_BYTES)
         .max_wasm_stack(WASM_STACK_BYTES)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    if std::env::var_os(PERF_MAP).is_some() {
+        config.profiler(ProfilingStrategy::PerfMap);
+    }
     config
 }
