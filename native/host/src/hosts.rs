@@ -14,12 +14,9 @@ pub(crate) const CHAINING_SUFFIX: &str = ".spin.internal";
 /// The authority by which SDKs that insist on one ask for the application itself.
 pub(crate) const SELF_AUTHORITY: &str = "self.alt";
 
-/// The hosts that one component may reach.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct AllowedHosts(Vec<AllowedHost>);
-
+/// Where a component may send requests: one entry of `allowed_outbound_hosts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct AllowedHost {
+pub(crate) struct AllowedHost {
     scheme: Option<String>,
     host: Host,
     port: Port,
@@ -42,36 +39,26 @@ enum Port {
     Range(std::ops::Range<u16>),
 }
 
-impl AllowedHosts {
-    /// Reads entries whose templates are filled in already. The error names the entry.
-    pub(crate) fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
-        entries
-            .into_iter()
-            .map(|entry| AllowedHost::parse(entry).map_err(|reason| format!("{entry:?} {reason}")))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-
+impl AllowedHost {
     /// Whether a request may go to this absolute URI.
     pub(crate) fn allows(&self, uri: &Uri) -> bool {
         let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.host()) else { return false };
-        let host = host.to_ascii_lowercase();
-        self.0.iter().any(|allowed| {
-            allowed.allows_scheme(scheme) && allowed.host.allows(&host) && allowed.port.allows(uri.port_u16(), scheme)
-        })
+        self.allows_scheme(scheme)
+            && self.host.allows(&host.to_ascii_lowercase())
+            && self.port.allows(uri.port_u16(), scheme)
     }
 
     /// Whether a request may go to this application itself.
     pub(crate) fn allows_self(&self) -> bool {
-        self.0.iter().any(|allowed| {
-            (allowed.allows_scheme("http") || allowed.allows_scheme("https"))
-                && matches!(allowed.host, Host::Any | Host::Itself)
-        })
+        (self.allows_scheme("http") || self.allows_scheme("https")) && matches!(self.host, Host::Any | Host::Itself)
     }
-}
 
-impl AllowedHost {
-    fn parse(entry: &str) -> Result<Self, String> {
+    /// Reads an entry whose template is filled in already. The error names the entry.
+    pub(crate) fn parse(entry: &str) -> Result<Self, String> {
+        Self::read(entry).map_err(|reason| format!("{entry:?} {reason}"))
+    }
+
+    fn read(entry: &str) -> Result<Self, String> {
         let (scheme, rest) = entry.trim().split_once("://").ok_or("has no scheme (http://, https:// or *://)")?;
         let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
         let port = match port.split_once('/') {
@@ -199,7 +186,7 @@ mod tests {
     use super::*;
 
     fn allows(entries: &[&str], uri: &str) -> bool {
-        AllowedHosts::parse(entries.iter().copied()).unwrap().allows(&uri.parse().unwrap())
+        entries.iter().any(|entry| AllowedHost::parse(entry).unwrap().allows(&uri.parse().unwrap()))
     }
 
     #[test]
@@ -210,7 +197,7 @@ mod tests {
         assert!(!allows(&["http://example.com"], "https://example.com"));
         assert!(allows(&["*://example.com:443"], "https://example.com"));
         assert!(allows(&["http://example.com:8383"], "http://example.com:8383/foo/bar"));
-        assert!(AllowedHosts::parse(["*://example.com"]).is_err());
+        assert!(AllowedHost::parse("*://example.com").is_err());
     }
 
     #[test]
@@ -240,7 +227,7 @@ mod tests {
         assert!(allows(&["*://ff00::/8:80"], "http://[ff01::1]/"));
         assert!(!allows(&["*://ff00::/8:80"], "http://[fe80::1]/"));
         assert!(!allows(&["*://127.0.0.0/24:80"], "http://localhost"));
-        assert!(AllowedHosts::parse(["*://127.0.0.0/24"]).is_err());
+        assert!(AllowedHost::parse("*://127.0.0.0/24").is_err());
     }
 
     #[test]
@@ -262,13 +249,13 @@ mod tests {
             "redis://a",
             "mysql://*:3306",
         ] {
-            assert!(AllowedHosts::parse([bad]).is_err(), "{bad}");
+            assert!(AllowedHost::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn the_application_itself() {
-        let own = |entry| AllowedHosts::parse([entry]).unwrap().allows_self();
+        let own = |entry| AllowedHost::parse(entry).unwrap().allows_self();
         assert!(own("http://self"));
         assert!(own("https://self.alt"));
         assert!(own("*://*:*"));

@@ -18,7 +18,8 @@
 //! Metrics (install the recorder before starting): `plaza_requests_total{component,status}`,
 //! `plaza_request_seconds{component}`, `plaza_instances{component}`, `plaza_traps_total{component}`,
 //! `plaza_limits_total{limit}`, `plaza_outbound_requests_total{to}`, `plaza_key_value_cache_total{store,result}`,
-//! `plaza_key_value_cache_evictions_total{store}`.
+//! `plaza_key_value_cache_evictions_total{store}`, `plaza_grants_used_total{component,kind,name}`,
+//! `plaza_grants_refused_total{component,kind}`.
 //!
 //! Log targets (`tracing`): `plaza::access` (one event per request, info), `plaza::guest` (what functions print: standard
 //! output info, standard error warn), and this crate's own.
@@ -29,6 +30,7 @@ mod cache;
 mod dispatch;
 mod engine;
 mod error;
+mod grants;
 mod headers;
 mod hosts;
 mod key_value;

@@ -75,7 +75,7 @@ async fn send(
     let host = request.uri().host().unwrap_or_default();
     let to_self = host == SELF_AUTHORITY;
     let allowed = &guest.component.allowed_hosts;
-    if !(if to_self { allowed.allows_self() } else { allowed.allows(request.uri()) }) {
+    if !allowed.any(|host| if to_self { host.allows_self() } else { host.allows(request.uri()) }) {
         count("denied");
         let component = &guest.component.name;
         tracing::warn!(component, request_id = guest.request_id(), host, "request to a host that is not granted");

@@ -19,14 +19,15 @@ use crate::cache::{Cache, Origin};
 use crate::dispatch::Shared;
 use crate::engine::Ticking;
 use crate::error::{Error, Problems};
-use crate::hosts::AllowedHosts;
+use crate::grants::Grants;
+use crate::hosts::AllowedHost;
 use crate::key_value::Store;
 use crate::manifest::{Component as Declared, Manifest};
 use crate::metrics::ComponentMetrics;
 use crate::routes::Router;
 use crate::settings::HostSettings;
 use crate::state::{self, Component};
-use crate::variables::Values;
+use crate::variables::{Template, Values};
 use crate::{ComponentInfo, Host};
 
 /// A component's file, compiled.
@@ -85,14 +86,19 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
             .map_err(|error| failed(format!("it imports what this host does not offer: {error:#}")))?;
         let pre = ProxyPre::new(pre)
             .map_err(|error| failed(format!("it does not handle HTTP requests: {}", error.root_cause())))?;
+        let id = &declared.id;
         components.push(Arc::new(Component {
-            name: declared.id.clone(),
+            name: id.clone(),
             pre,
-            variables: declared.variables.iter().map(|(name, text)| (name.clone(), values.fill(text))).collect(),
+            variables: Grants::new(
+                id,
+                "variables",
+                declared.variables.iter().map(|(name, text)| (name.clone(), values.fill(text))),
+            ),
             environment: declared.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-            key_value_stores: granted(&declared.key_value_stores, &stores),
-            databases: granted(&declared.sqlite_databases, &databases),
-            allowed_hosts,
+            key_value_stores: Grants::new(id, "key_value_stores", granted(&declared.key_value_stores, &stores)),
+            databases: Grants::new(id, "sqlite_databases", granted(&declared.sqlite_databases, &databases)),
+            allowed_hosts: Grants::new(id, "allowed_outbound_hosts", allowed_hosts),
             chainable: manifest.http.iter().any(|trigger| trigger.component == declared.id),
             metrics: ComponentMetrics::new(&declared.id),
         }));
@@ -123,25 +129,27 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
 }
 
 /// What each component may reach, templates filled in. The error lists every entry at fault, as the manifest has it.
-fn allowed_hosts(manifest: &Manifest, values: &Values) -> Result<Vec<AllowedHosts>, Vec<String>> {
+/// The hosts that each component may reach, by their entries in the manifest.
+fn allowed_hosts(manifest: &Manifest, values: &Values) -> Result<Vec<Vec<(String, AllowedHost)>>, Vec<String>> {
     let mut problems = Vec::new();
-    let hosts = manifest
-        .components
-        .iter()
-        .map(|component| {
-            let filled: Vec<_> =
-                component.allowed_outbound_hosts.iter().map(|(_, template)| values.fill(template)).collect();
-            for ((entry, template), filled) in component.allowed_outbound_hosts.iter().zip(&filled) {
-                if let Err(reason) = AllowedHosts::parse([filled.as_str()]) {
-                    // The value of a variable may be a secret: then only the entry is shown.
-                    let reason =
-                        if template.names().next().is_some() { format!("{entry:?} is not valid") } else { reason };
-                    problems.push(format!("component {}: allowed_outbound_hosts entry {reason}", component.id));
-                }
+    let mut read =
+        |component: &Declared, entry: &String, template: &Template| match AllowedHost::parse(&values.fill(template)) {
+            Ok(host) => Some((entry.clone(), host)),
+            Err(reason) => {
+                // The value of a variable may be a secret: then only the entry is shown.
+                let reason = if template.names().next().is_some() { format!("{entry:?} is not valid") } else { reason };
+                problems.push(format!("component {}: allowed_outbound_hosts entry {reason}", component.id));
+                None
             }
-            AllowedHosts::parse(filled.iter().map(String::as_str)).unwrap_or_default()
-        })
-        .collect();
+        };
+    let of = |component: &Declared| {
+        component
+            .allowed_outbound_hosts
+            .iter()
+            .filter_map(|(entry, template)| read(component, entry, template))
+            .collect()
+    };
+    let hosts = manifest.components.iter().map(of).collect();
     if problems.is_empty() { Ok(hosts) } else { Err(problems) }
 }
 
@@ -242,8 +250,8 @@ fn labels<'a>(
     manifest.components.iter().flat_map(of).map(String::as_str).collect::<BTreeSet<_>>().into_iter()
 }
 
-fn granted<T>(labels: &BTreeSet<String>, all: &BTreeMap<String, Arc<T>>) -> HashMap<String, Arc<T>> {
-    labels.iter().filter_map(|label| Some((label.clone(), all.get(label)?.clone()))).collect()
+fn granted<T>(labels: &BTreeSet<String>, all: &BTreeMap<String, Arc<T>>) -> impl Iterator<Item = (String, Arc<T>)> {
+    labels.iter().filter_map(|label| Some((label.clone(), all.get(label)?.clone())))
 }
 
 fn describe(engine: &Engine, declared: &Declared, loaded: &Loaded, manifest: &Manifest) -> ComponentInfo {

@@ -1,6 +1,5 @@
 //! What the host knows of one running instance.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ::http::HeaderValue;
@@ -17,7 +16,8 @@ use wasmtime_wasi_http::p2::bindings::{ProxyPre, http};
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::dispatch::Shared;
-use crate::hosts::AllowedHosts;
+use crate::grants::Grants;
+use crate::hosts::AllowedHost;
 use crate::key_value::Store as KeyValueStore;
 use crate::metrics::{ComponentMetrics, Limit};
 use crate::outbound::{self, Outbound};
@@ -34,11 +34,12 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 pub(crate) struct Component {
     pub(crate) name: String,
     pub(crate) pre: ProxyPre<State>,
-    pub(crate) variables: HashMap<String, String>,
+    pub(crate) variables: Grants<String>,
     pub(crate) environment: Vec<(String, String)>,
-    pub(crate) key_value_stores: HashMap<String, Arc<KeyValueStore>>,
-    pub(crate) databases: HashMap<String, Arc<Database>>,
-    pub(crate) allowed_hosts: AllowedHosts,
+    pub(crate) key_value_stores: Grants<Arc<KeyValueStore>>,
+    pub(crate) databases: Grants<Arc<Database>>,
+    /// By their entries in the manifest.
+    pub(crate) allowed_hosts: Grants<AllowedHost>,
     /// Whether other components may call it: Spin lets them if it has an HTTP trigger, private or not.
     pub(crate) chainable: bool,
     pub(crate) metrics: ComponentMetrics,
