@@ -1,0 +1,111 @@
+//! Each entry of the manifest grants what its component uses, and nothing else. The host counts the use of every grant;
+//! here every component is driven through everything that it does, and then no count may be 0, and none refused.
+
+use plaza_test_support::{Person, Plaza, Room, Tokens, eventually};
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// More tokens of one session than the sessions store remembers: used in turn, each is unknown again when its turn comes,
+/// so that every component has to ask the one that examines tokens.
+const TOKENS: usize = 6;
+
+struct Caller {
+    person: Person,
+    tokens: Vec<String>,
+    turn: usize,
+}
+
+impl Caller {
+    async fn new(plaza: &Plaza, hint: &str) -> Self {
+        let person = Person::new(&plaza.client(), hint).await;
+        let mut tokens = vec![person.tokens.access_token.clone()];
+        let mut refresh_token = person.tokens.refresh_token.clone();
+        while tokens.len() < TOKENS {
+            let body = json!({ "refresh_token": refresh_token });
+            let new: Tokens = plaza.client().post("/api/auth/refresh").json(&body).answer().await.ok(200);
+            tokens.push(new.access_token);
+            refresh_token = new.refresh_token;
+        }
+        Self { person, tokens, turn: 0 }
+    }
+
+    fn token(&mut self) -> String {
+        self.turn = (self.turn + 1) % self.tokens.len();
+        self.tokens[self.turn].clone()
+    }
+
+    async fn call(&mut self, method: Method, path: &str, body: Option<Value>, status: u16) -> Value {
+        let token = self.token();
+        let client = self.person.client.with_token(&token);
+        let call = client.call(method, path);
+        let call = if let Some(body) = body { call.json(&body) } else { call };
+        let answer = call.answer().await.is(status);
+        if status == 204 { Value::Null } else { answer.read() }
+    }
+
+    async fn get(&mut self, path: &str) -> Value {
+        self.call(Method::GET, path, None, 200).await
+    }
+
+    async fn post(&mut self, path: &str, body: Value, status: u16) -> Value {
+        self.call(Method::POST, path, Some(body), status).await
+    }
+}
+
+#[tokio::test]
+async fn every_grant_is_used_and_none_is_missing() {
+    let plaza = Plaza::start();
+    let mut minji = Caller::new(&plaza, "minji").await;
+    let mut junho = Caller::new(&plaza, "junho").await;
+    let third = Person::new(&plaza.client(), "third").await;
+    let junho_id = junho.person.id().to_owned();
+    // Both ways to log in are one component; the form is the other one's.
+    let form = [("username", minji.person.name()), ("password", &minji.person.credentials.password)];
+    let _ = plaza.client().post("/api/auth/login").form(&form).answer().await.is(200);
+
+    minji.get("/api/profile/me").await;
+    minji.get(&format!("/api/profile/{junho_id}")).await;
+    minji.get(&format!("/api/users?user_ids={junho_id}")).await;
+    minji.get("/api/users/search?q=ju").await;
+
+    let asked = minji.post("/api/friends/request", json!({ "target_user_id": junho_id }), 201).await;
+    junho.get("/api/friends/requests").await;
+    junho.post(&format!("/api/friends/requests/{}/accept", asked["id"].as_str().unwrap()), json!({}), 200).await;
+    minji.get("/api/friends").await;
+    let asked: Value = third.request(&minji.person).await.ok(201);
+    minji.post(&format!("/api/friends/requests/{}/reject", asked["id"].as_str().unwrap()), json!({}), 200).await;
+
+    let room =
+        minji.post("/api/chat-rooms", json!({ "room_type": "direct", "participant_ids": [junho_id] }), 201).await;
+    let room_id = room["id"].as_str().unwrap().to_owned();
+    minji.get(&format!("/api/chat-rooms/{room_id}")).await;
+    minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
+    let _: Room = junho.person.get(format!("/api/chat-rooms/{room_id}")).await;
+
+    for path in ["/api/stream".to_owned(), format!("/api/stream/messages/{room_id}")] {
+        let ticket = minji.post("/api/stream/ticket", json!({}), 200).await;
+        let by_ticket = format!("{path}?ticket={}", ticket["ticket"].as_str().unwrap());
+        drop(Person { client: plaza.client(), ..third.clone() }.stream(&by_ticket).await);
+        let by_token = Person { client: third.client.with_token(&minji.token()), ..third.clone() };
+        drop(by_token.stream(&path).await);
+    }
+    eventually(Duration::from_secs(10), "the notification of the message", async || {
+        let page = junho.get("/api/notifications").await;
+        page["items"].as_array().unwrap().iter().any(|item| item["kind"] == "message").then_some(())
+    })
+    .await;
+    let _ = plaza.client().get("/ready").answer().await.is(200);
+    minji.call(Method::POST, "/api/auth/logout", None, 204).await;
+
+    let metrics = plaza.client().get("/metrics").answer().await.is(200);
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let of = |name: &'static str| metrics.lines().filter(move |line| line.starts_with(name));
+    let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap();
+    let used: Vec<&str> = of("plaza_grants_used_total{").collect();
+    assert!(used.len() > 60, "the host counts the use of every grant; there are only {}", used.len());
+    let idle: Vec<&&str> = used.iter().filter(|line| count(line) == 0.0).collect();
+    assert!(idle.is_empty(), "granted in spin.toml and not used:\n{idle:#?}");
+    let refused: Vec<&str> = of("plaza_grants_refused_total{").filter(|line| count(line) > 0.0).collect();
+    assert!(refused.is_empty(), "used and not granted in spin.toml:\n{refused:#?}");
+}
