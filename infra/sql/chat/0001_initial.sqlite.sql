@@ -35,8 +35,8 @@ CREATE TABLE messages (
     created_at INTEGER NOT NULL,
     edited_at INTEGER,
     deleted_at INTEGER,
-    PRIMARY KEY (room_id, seq)
-);
+    PRIMARY KEY (room_id, seq)               -- a room's messages lie together, in their order
+) WITHOUT ROWID;
 -- A sender's own name for a message, unique for ever: a repeated send finds the first.
 CREATE UNIQUE INDEX messages_by_client_message_id ON messages (user_id, client_message_id)
     WHERE client_message_id IS NOT NULL;
@@ -44,7 +44,7 @@ CREATE UNIQUE INDEX messages_by_client_message_id ON messages (user_id, client_m
 -- Events, written in the transaction of the change that they tell of. The publisher takes them to the log, in order of
 -- `id`, and deletes them there.
 CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,    -- order of commit; never used twice
+    id INTEGER PRIMARY KEY,                  -- order of commit: more than all that are there
     event_id TEXT NOT NULL,                  -- CloudEvents id
     topic TEXT NOT NULL,
     key TEXT NOT NULL,                       -- CloudEvents partitionkey

@@ -37,7 +37,7 @@ CREATE INDEX refresh_tokens_by_session ON refresh_tokens (session_id);
 -- Events, written in the transaction of the change that they tell of. The publisher takes them to the log, in order of
 -- `id`, and deletes them there.
 CREATE TABLE outbox (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,    -- order of commit; never used twice
+    id INTEGER PRIMARY KEY,                  -- order of commit: more than all that are there
     event_id TEXT NOT NULL,                  -- CloudEvents id
     topic TEXT NOT NULL,
     key TEXT NOT NULL,                       -- CloudEvents partitionkey

@@ -52,7 +52,12 @@ impl Problem {
 
     /// 401: no token, or none that is valid (RFC 6750, section 3).
     pub fn unauthorized() -> Self {
-        Self::new(401, "unauthorized", "A valid access token is needed.").with_header("www-authenticate", "Bearer")
+        Self::unauthenticated("unauthorized", "A valid access token is needed.")
+    }
+
+    /// 401 with a code of its own. It must say what would be accepted (RFC 9110, section 15.5.2).
+    pub fn unauthenticated(code: &'static str, detail: &'static str) -> Self {
+        Self::new(401, code, detail).with_header("www-authenticate", "Bearer")
     }
 
     /// 404: it does not exist, or the caller may not know that it does.

@@ -32,10 +32,12 @@ pub fn serve<F: Future<Output = Result<Reply, Problem>>>(
     answer: ResponseOutparam,
     handler: impl Fn(Request) -> F,
 ) {
-    let (request_id, outcome) = match read(&request) {
-        Ok(request) => (request.id().to_owned(), block_on(handler(request))),
-        Err(problem) => (String::new(), Err(problem)),
-    };
+    let mut request_id = String::new();
+    let outcome = read_head(&request).and_then(|mut head| {
+        head.id().clone_into(&mut request_id);
+        read_body_into(&mut head, &request)?;
+        block_on(handler(head))
+    });
     let reply = outcome.unwrap_or_else(|problem| reply::problem(&problem, &request_id));
     write(answer, reply);
 }
@@ -70,7 +72,7 @@ pub(crate) fn ask(request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<
     Ok(response)
 }
 
-fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
+fn read_head(incoming: &IncomingRequest) -> Result<Request, Problem> {
     let method = match incoming.method() {
         Method::Get => HttpMethod::GET,
         Method::Head => HttpMethod::HEAD,
@@ -89,11 +91,14 @@ fn read(incoming: &IncomingRequest) -> Result<Request, Problem> {
     for (name, value) in incoming.headers().entries() {
         builder = builder.header(name, value);
     }
+    Ok(Request::new(builder.body(Bytes::new()).map_err(|_| malformed())?))
+}
+
+fn read_body_into(request: &mut Request, incoming: &IncomingRequest) -> Result<(), Problem> {
     let body = incoming.consume().map_err(|()| Problem::internal())?;
-    let mut request = Request::new(builder.body(Bytes::new()).map_err(|_| malformed())?);
     let bytes_max = if request.has_content_type(BATCH_TYPE) { EVENTS_BYTES_MAX } else { BODY_BYTES_MAX };
     request.set_body(read_body(&body, bytes_max)?.into());
-    Ok(request)
+    Ok(())
 }
 
 fn malformed() -> Problem {

@@ -28,7 +28,9 @@ pub async fn caller(request: &Request) -> Result<Caller, Problem> {
             &params![secret::hash(&ticket), clock::now()],
         )
         .await?
-        .ok_or_else(|| Problem::new(401, "invalid_ticket", "The ticket is not valid, was used, or has expired."))?;
+        .ok_or_else(|| {
+            Problem::unauthenticated("invalid_ticket", "The ticket is not valid, was used, or has expired.")
+        })?;
     let caller =
         Caller { user_id: row.get(0)?, username: row.get(1)?, session_id: row.get(2)?, expires_at: row.get(3)? };
     grip::still_signed_in(&caller)?;

@@ -8,7 +8,7 @@ use plaza_kit::{Change, Database, Problem, Reply, clock, params, reply, secret, 
 
 /// 401: the refresh token is not good, or no longer.
 pub fn invalid_refresh_token() -> Problem {
-    Problem::new(401, "invalid_refresh_token", "The refresh token is not valid. Log in again.")
+    Problem::unauthenticated("invalid_refresh_token", "The refresh token is not valid. Log in again.")
 }
 
 /// Gives a session its next refresh token.

@@ -119,7 +119,7 @@ const NOT_FOUND: Refusal = Refusal::new(StatusCode::NOT_FOUND, "not_found", "Not
 const BAD_HOST: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "bad_host", "The request does not name one valid public host.");
 const BODY_TOO_LARGE: Refusal =
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request's body is larger than allowed.");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The request's body is larger than allowed.");
 const BODY_INCOMPLETE: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "body_incomplete", "The request's body ended too early.");
 const BODY_TIMEOUT: Refusal =

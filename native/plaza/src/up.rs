@@ -16,7 +16,7 @@ use plaza_relay::{Relay, Settings as RelaySettings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The folder of the state directory that holds compiled functions.
@@ -37,6 +37,7 @@ const SECONDS_BUCKETS: [f64; 18] = [
 /// Runs until a signal says stop.
 pub(crate) async fn up(words: Up) -> Result<()> {
     let began = Instant::now();
+    let mut signals = Signals::listen()?;
     let metrics = install_metrics()?;
     let state = State::open(&words.state, words.fresh)?;
     let keys = Keys::load_or_generate(&state.path("keys.json"))?;
@@ -67,7 +68,7 @@ pub(crate) async fn up(words: Up) -> Result<()> {
     let serving = tokio::spawn(server.run(ops, stop.clone()));
     welcome(address, began.elapsed());
 
-    stop_signal().await?;
+    signals.stop().await;
     tracing::info!("stopping");
     // No new requests, and streams are told to come back; what runs, finishes; then what it left behind is moved on.
     stop.cancel();
@@ -143,12 +144,21 @@ fn welcome(address: std::net::SocketAddr, took: Duration) {
     );
 }
 
-async fn stop_signal() -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// What asks the process to stop. Listened to from the start on, so that none kills it halfway through something.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

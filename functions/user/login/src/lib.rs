@@ -30,7 +30,7 @@ async fn login(request: &Request) -> Result<Reply, Problem> {
     let row = database.query_one(&sql, &params![name]).await?;
     let hash = row.as_ref().map(|row| row.get::<String>(2)).transpose()?;
     if !password::verify(&password, hash.as_deref())? {
-        return Err(Problem::new(401, "invalid_credentials", "The name or the password is wrong."));
+        return Err(Problem::unauthenticated("invalid_credentials", "The name or the password is wrong."));
     }
     let Some(row) = row else { return Err(Problem::internal()) };
     let (user, username): (UserId, String) = (row.get(0)?, row.get(1)?);

@@ -23,10 +23,10 @@ async fn bodies() {
     let app = App::with(MANIFEST, |settings| settings.limits.request_body_bytes_max = 1000).await;
     assert_eq!(app.post("/t/echo", &"x".repeat(1000)).await.text().len(), 1000);
     let answer = app.post("/t/echo", &"x".repeat(1001)).await;
-    assert_eq!((answer.status, answer.code().as_str()), (413, "body_too_large"));
+    assert_eq!((answer.status, answer.code().as_str()), (413, "payload_too_large"));
     let send = |body| app.send(client("POST", "/t/echo", "").map(|_| body));
     assert_eq!(send(chunked([Ok(vec![b'x'; 600]), Ok(vec![b'x'; 400])])).await.text().len(), 1000);
-    assert_eq!(send(chunked([Ok(vec![b'x'; 600]), Ok(vec![b'x'; 401])])).await.code(), "body_too_large");
+    assert_eq!(send(chunked([Ok(vec![b'x'; 600]), Ok(vec![b'x'; 401])])).await.code(), "payload_too_large");
     // One that breaks off is no shorter body.
     let answer = send(chunked([Ok(vec![b'x'; 600]), Err("reset".into())])).await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "body_incomplete"));
