@@ -2,7 +2,12 @@
 
 use crate::clock::{self, Fresh};
 use plaza_domain::{Event, Problem, Timestamp, id};
-use spin_sdk::sqlite3::{Connection, Error, Value};
+pub use spin_sdk::sqlite3::Value;
+use spin_sdk::sqlite3::{Connection, Error};
+use std::collections::HashSet;
+
+/// The most rows that one statement inserts.
+const ROWS_PER_INSERT_MAX: usize = 64;
 
 /// A database of this component's context.
 #[derive(Debug)]
@@ -103,10 +108,36 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Whether an event comes for the first time. It is remembered with the change, so a repeat has no effect.
-    pub async fn first_time(&self, event_id: &str) -> Result<bool, Problem> {
-        let sql = "INSERT INTO consumed_events (event_id, consumed_at) VALUES (?, ?) ON CONFLICT DO NOTHING";
-        self.changes(sql, &params![event_id, clock::now()]).await
+    /// Inserts rows, many in a statement. `into` names table and columns: `"rooms (id, name)"`.
+    pub async fn insert_all(&self, into: &str, rows: &[Vec<Value>]) -> Result<(), Problem> {
+        let mut rest = rows;
+        while let Some(first) = rest.first() {
+            // Powers of two, so that there are few statements to prepare.
+            let count = 1 << rest.len().min(ROWS_PER_INSERT_MAX).ilog2();
+            let (chunk, after) = rest.split_at(count);
+            let row = format!("({})", placeholders(first.len()));
+            let sql = format!("INSERT INTO {into} VALUES {}", vec![row; count].join(", "));
+            self.query(&sql, &chunk.concat()).await?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Which of these events come for the first time. They are remembered with the change, so a repeat has no effect.
+    pub async fn first_time<'e>(
+        &self,
+        event_ids: impl IntoIterator<Item = &'e str>,
+    ) -> Result<HashSet<&'e str>, Problem> {
+        let mut new: HashSet<&str> = event_ids.into_iter().collect();
+        let params: Vec<_> = new.iter().map(Column::to_value).collect();
+        let sql = format!("SELECT event_id FROM consumed_events WHERE event_id IN ({})", placeholders(params.len()));
+        for row in self.query(&sql, &params).await? {
+            new.remove(row.get::<String>(0)?.as_str());
+        }
+        let now = clock::now();
+        let rows: Vec<_> = new.iter().map(|id| params![id, now].to_vec()).collect();
+        self.insert_all("consumed_events (event_id, consumed_at)", &rows).await?;
+        Ok(new)
     }
 }
 

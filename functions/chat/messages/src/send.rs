@@ -38,11 +38,15 @@ fn read(request: &Request) -> Result<NewMessage, Problem> {
 }
 
 async fn store(change: &Change<'_>, room: RoomId, caller: &Caller, new: NewMessage) -> Result<(u16, Message), Problem> {
-    let next_seq = "SELECT room.last_seq + 1 FROM participants JOIN rooms room ON room.id = participants.room_id
-         WHERE participants.room_id = ? AND participants.user_id = ?";
-    let row = change.query_one(next_seq, &params![room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
-    if let Some(first) = sent_before(change, room, caller, &new).await? {
-        return Ok((200, first));
+    let name = new.client_message_id.as_ref().map(ClientMessageId::as_str);
+    // Whether they are in the room, its next place, and whether they sent this before: one look.
+    let look = "SELECT room.last_seq + 1,
+             (SELECT id FROM messages WHERE user_id = participant.user_id AND client_message_id = ?)
+         FROM participants participant JOIN rooms room ON room.id = participant.room_id
+         WHERE participant.room_id = ? AND participant.user_id = ?";
+    let row = change.query_one(look, &params![name, room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
+    if let Some(first) = row.get::<Option<MessageId>>(1)? {
+        return sent_before(change, room, first).await.map(|message| (200, message));
     }
     if let Some(reply_to) = new.reply_to {
         let sql = "SELECT 1 FROM messages WHERE id = ? AND room_id = ?";
@@ -93,23 +97,16 @@ async fn store(change: &Change<'_>, room: RoomId, caller: &Caller, new: NewMessa
 }
 
 /// The message that the caller sent under this name before. One name means one message: to another room it is refused.
-async fn sent_before(
-    change: &Change<'_>,
-    room: RoomId,
-    caller: &Caller,
-    new: &NewMessage,
-) -> Result<Option<Message>, Problem> {
-    let Some(name) = &new.client_message_id else { return Ok(None) };
+async fn sent_before(change: &Change<'_>, room: RoomId, id: MessageId) -> Result<Message, Problem> {
     let columns = plaza_chat::MESSAGE_COLUMNS;
-    let sql =
-        format!("SELECT {columns} FROM messages message WHERE message.user_id = ? AND message.client_message_id = ?");
-    let row = change.query_one(&sql, &params![caller.user_id, name.as_str()]).await?;
-    let first = row.map(|row| plaza_chat::message(&row)).transpose()?;
-    match first {
-        Some(first) if first.room_id != room => Err(Problem::conflict(
-            "client_message_id_used",
-            "You have used this client_message_id for a message in another room.",
-        )),
-        first => Ok(first),
+    let sql = format!("SELECT {columns} FROM messages message WHERE message.id = ?");
+    let row = change.query_one(&sql, &params![id]).await?.ok_or_else(Problem::internal)?;
+    let first = plaza_chat::message(&row)?;
+    if first.room_id == room {
+        return Ok(first);
     }
+    Err(Problem::conflict(
+        "client_message_id_used",
+        "You have used this client_message_id for a message in another room.",
+    ))
 }

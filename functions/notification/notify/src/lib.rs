@@ -11,6 +11,7 @@ use plaza_domain::{Timestamp, friend::FriendRequest};
 use plaza_kit::clock::{self, Fresh};
 use plaza_kit::cloudevents::{self, CloudEvent};
 use plaza_kit::lookup::Question;
+use plaza_kit::store::Value;
 use plaza_kit::{Change, Database, Problem, Reply, Request, params, reply};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -46,14 +47,15 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     database
         .transaction(async |change| {
             forget_old_events(change).await?;
+            let mut first_time = change.first_time(tellings.iter().map(|(event_id, _)| event_id.as_str())).await?;
+            let mut rows = Vec::new();
             for (event_id, telling) in &tellings {
-                if change.first_time(event_id).await? {
-                    for notice in notices(telling, &participants) {
-                        store(change, &notice).await?;
-                    }
+                // An event may also come twice in one batch.
+                if first_time.remove(event_id.as_str()) {
+                    rows.extend(notices(telling, &participants).iter().map(row));
                 }
             }
-            Ok(())
+            change.insert_all("notifications (id, user_id, kind, data, created_at)", &rows).await
         })
         .await?;
     reply::no_content()
@@ -98,11 +100,8 @@ fn notices(telling: &Telling, participants: &HashMap<RoomId, Vec<UserId>>) -> Ve
     }
 }
 
-async fn store(change: &Change<'_>, notice: &Notice) -> Result<(), Problem> {
-    let sql = "INSERT INTO notifications (id, user_id, kind, data, created_at) VALUES (?, ?, ?, ?, ?)";
-    let id = NotificationId::fresh();
-    change.query(sql, &params![id, notice.user_id, notice.kind, notice.data.to_string(), clock::now()]).await?;
-    Ok(())
+fn row(notice: &Notice) -> Vec<Value> {
+    params![NotificationId::fresh(), notice.user_id, notice.kind, notice.data.to_string(), clock::now()].to_vec()
 }
 
 /// Event ids sort by time, so those that are old enough are the low end of the table.

@@ -129,6 +129,13 @@ impl Deliverer {
             }
             rest = &rest[batch.len().max(1)..];
         }
+        if records.len() < self.settings.batch_max {
+            // What comes meanwhile goes together.
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = time::sleep(self.settings.batch_linger) => {}
+            }
+        }
         done
     }
 

@@ -19,6 +19,9 @@ pub struct TriggerSettings {
     /// Most records in one request. With 1, each is a request in binary mode. With more, those that wait together are one
     /// request in batched mode; if it is not answered 2xx, each of them is sent by itself, in order.
     pub batch_max: usize,
+    /// How long a partition rests after a portion smaller than [`batch_max`](Self::batch_max), so that what comes meanwhile
+    /// goes in one request. The first record after a rest goes at once.
+    pub batch_linger: Duration,
     /// Most attempts for one record, including the first.
     pub attempts_max: u32,
     /// Pause after the first failed attempt; doubled after each further one.
@@ -39,6 +42,7 @@ pub struct TriggerSettings {
 struct Entry {
     path: Option<String>,
     batch_max: Option<usize>,
+    batch_linger: Option<String>,
     attempts_max: Option<u32>,
     backoff_initial: Option<String>,
     backoff_max: Option<String>,
@@ -59,6 +63,7 @@ impl TriggerSettings {
             component: component.to_owned(),
             path: "/".to_owned(),
             batch_max: 1,
+            batch_linger: Duration::ZERO,
             attempts_max: 10,
             backoff_initial: Duration::from_millis(200),
             backoff_max: Duration::from_secs(30),
@@ -92,6 +97,7 @@ impl TriggerSettings {
             settings.attempts_max = attempts_max;
         }
         for (name, text, target) in [
+            ("batch_linger", entry.batch_linger, &mut settings.batch_linger),
             ("backoff_initial", entry.backoff_initial, &mut settings.backoff_initial),
             ("backoff_max", entry.backoff_max, &mut settings.backoff_max),
             ("retry_after_max", entry.retry_after_max, &mut settings.retry_after_max),
