@@ -1,4 +1,5 @@
-//! Prints how many durable transactions of two inserts each one database commits per second, with 1 and with 64 writers.
+//! Prints how many durable transactions one database commits per second, with 1, 8 and 64 writers. Each does what sending a
+//! message does: two point reads, an update of a row that all of them want, two inserts.
 //!
 //! `cargo run --release -p plaza-sqlite --example commits [DIRECTORY] [SECONDS]`
 
@@ -10,6 +11,9 @@ use std::{
 
 use plaza_sqlite::{Database, Error, Settings, Value};
 use tokio::task::JoinSet;
+
+/// Rows of the table `hot`.
+const HOT_ROWS: i64 = 500;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
@@ -26,7 +30,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .write(|connection| {
                 connection.execute_batch(
                     "CREATE TABLE a (id INTEGER PRIMARY KEY, k TEXT, v TEXT); CREATE INDEX ak ON a (k);
-                     CREATE TABLE b (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT)",
+                     CREATE TABLE b (id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT);
+                     CREATE TABLE hot (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, v TEXT NOT NULL);
+                     WITH RECURSIVE ids (id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM ids WHERE id < 499)
+                     INSERT INTO hot SELECT id, 0, hex(zeroblob(50)) FROM ids",
                 )
             })
             .await?;
@@ -64,6 +71,10 @@ async fn transactions(database: Arc<Database>, writer: i64, time: Duration) -> R
         let mut connection = database.connection()?;
         let key = Value::Text(format!("{writer}:{}", latencies.len()));
         connection.execute("BEGIN IMMEDIATE", &[]).await?;
+        let other = Value::Integer((writer * 7 + i64::try_from(latencies.len()).unwrap_or(0)) % HOT_ROWS);
+        connection.execute("SELECT n, v FROM hot WHERE id = ?1", &[other]).await?;
+        connection.execute("SELECT id, v FROM a WHERE k = ?1", std::slice::from_ref(&key)).await?;
+        connection.execute("UPDATE hot SET n = n + 1 WHERE id = ?1", &[Value::Integer(0)]).await?;
         connection.execute("INSERT INTO a (k, v) VALUES (?1, ?2)", &[key, text.clone()]).await?;
         connection.execute("INSERT INTO b (v) VALUES (?1)", std::slice::from_ref(&text)).await?;
         connection.execute("COMMIT", &[]).await?;

@@ -1,12 +1,11 @@
 //! What a component's statements may not do: leave the file that the component was granted, or leave something behind
 //! in a pooled connection that the next user of it would meet.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use crate::database::Marks;
 
 /// Pragmas that only read, whatever argument they are given.
 const PRAGMAS_READ: &[&str] = &[
@@ -47,25 +46,32 @@ const PRAGMAS_GET: &[&str] = &[
 /// Pragmas that may be set: what they set is part of the transaction.
 const PRAGMAS_SET: &[&str] = &["defer_foreign_keys", "optimize", "user_version"];
 
-/// The check that every statement passes while it is prepared. `tainted` is set when the statement makes something
-/// temporary, which lives in the connection: such a connection is closed after its use instead of being pooled.
-pub(crate) fn authorizer(tainted: Arc<AtomicBool>) -> impl FnMut(AuthContext<'_>) -> Authorization + Send + 'static {
+/// SQL functions that answer for the connection they run on.
+const COUNTERS: &[&str] = &["changes", "last_insert_rowid", "total_changes"];
+
+/// The check that every statement passes while it is prepared. `marks` note what is special about it.
+pub(crate) fn authorizer(marks: Arc<Marks>) -> impl FnMut(AuthContext<'_>) -> Authorization + Send + 'static {
     move |context| {
         let allowed = match context.action {
             // VACUUM (also `VACUUM INTO 'file'`) attaches the file that it writes, and so ends here, too.
             AuthAction::Attach { .. } | AuthAction::Detach { .. } | AuthAction::Unknown { .. } => false,
-            AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
+            AuthAction::Function { function_name } => {
+                if COUNTERS.iter().any(|counter| counter.eq_ignore_ascii_case(function_name)) {
+                    marks.counters.store(true, Ordering::Relaxed);
+                }
+                !function_name.eq_ignore_ascii_case("load_extension")
+            }
             AuthAction::Pragma { pragma_name, pragma_value } => pragma(pragma_name, pragma_value),
             AuthAction::CreateTempTable { .. }
             | AuthAction::CreateTempIndex { .. }
             | AuthAction::CreateTempTrigger { .. }
             | AuthAction::CreateTempView { .. } => {
-                tainted.store(true, Ordering::Relaxed);
+                marks.tainted.store(true, Ordering::Relaxed);
                 true
             }
             _ => {
                 if matches!(context.action, AuthAction::CreateVtable { .. }) && context.database_name == Some("temp") {
-                    tainted.store(true, Ordering::Relaxed);
+                    marks.tainted.store(true, Ordering::Relaxed);
                 }
                 true
             }

@@ -21,9 +21,11 @@ use crate::{
     syncer::Syncer,
 };
 
-/// The turn to write. Tokio's mutex hands itself on in order of arrival.
-pub(crate) type Gate = Arc<tokio::sync::Mutex<()>>;
-pub(crate) type Turn = OwnedMutexGuard<()>;
+/// The turn to write, and what belongs to it: the connection on which transactions run that write from their beginning.
+/// Nobody else writes, so its page cache stays valid from one to the next. Opened when it is first needed. Tokio's mutex
+/// hands itself on in order of arrival.
+pub(crate) type Gate = Arc<tokio::sync::Mutex<Option<Pooled>>>;
+pub(crate) type Turn = OwnedMutexGuard<Option<Pooled>>;
 
 /// How long SQLite itself waits, on the calling thread, for locks of other processes (a shell, a backup). In this
 /// process the gate has sorted the writers out already.
@@ -52,17 +54,38 @@ pub struct Database {
 struct Pool {
     /// Last in, first out: the connections with the warmest caches are used, the others rest.
     idle: Vec<Pooled>,
-    open: usize,
+    /// `Connection`s there are. Each takes at most one from here, and only when it needs one.
+    users: usize,
     closed: bool,
 }
 
 /// A connection with what its hooks share with us.
 pub(crate) struct Pooled {
     pub(crate) raw: rusqlite::Connection,
-    /// Whether something temporary was made in it.
-    pub(crate) tainted: Arc<AtomicBool>,
+    pub(crate) marks: Arc<Marks>,
     /// When the running statement is to be interrupted.
     pub(crate) deadline: Arc<Deadline>,
+}
+
+impl Pooled {
+    /// Ends what is open. Whether the next user may have it.
+    pub(crate) fn reset(&self) -> bool {
+        !self.tainted() && (self.raw.is_autocommit() || self.raw.execute_batch("ROLLBACK").is_ok())
+    }
+
+    /// Whether something temporary was made in it, which lives as long as the connection.
+    pub(crate) fn tainted(&self) -> bool {
+        self.marks.tainted.load(Ordering::Relaxed)
+    }
+}
+
+/// What the authorizer notes.
+#[derive(Default)]
+pub(crate) struct Marks {
+    /// Something temporary was made. Stays set.
+    pub(crate) tainted: AtomicBool,
+    /// The statement that was prepared last asks for the connection's row id or number of changes.
+    pub(crate) counters: AtomicBool,
 }
 
 /// A point in time that the progress handler can read without a lock.
@@ -176,29 +199,18 @@ impl Database {
         &self.name
     }
 
-    /// A connection from the pool, or a new one. Its use begins as if it were new: no open transaction, nothing temporary.
+    /// A connection. Its use begins as if it were new: no open transaction, nothing temporary.
     pub fn connection(self: &Arc<Self>) -> Result<Connection, Error> {
-        {
-            let mut pool = self.pool();
-            if pool.closed {
-                return Err(Error::Closed);
-            }
-            if let Some(pooled) = pool.idle.pop() {
-                return Ok(Connection::new(self.clone(), pooled));
-            }
-            if pool.open >= self.settings.pool_max {
-                self.metrics.refused.increment(1);
-                return Err(Error::Exhausted(self.settings.pool_max));
-            }
-            pool.open += 1;
+        let mut pool = self.pool();
+        if pool.closed {
+            return Err(Error::Closed);
         }
-        match self.open_connection() {
-            Ok(pooled) => Ok(Connection::new(self.clone(), pooled)),
-            Err(error) => {
-                self.forget();
-                Err(error)
-            }
+        if pool.users >= self.settings.pool_max {
+            self.metrics.refused.increment(1);
+            return Err(Error::Exhausted(self.settings.pool_max));
         }
+        pool.users += 1;
+        Ok(Connection::new(self.clone()))
     }
 
     /// Counts the commits that changed something, once they are as durable as the settings ask, and before they are
@@ -232,27 +244,25 @@ impl Database {
 
     /// Refuses new connections, waits for those in use (5 s at most), and moves the log into the file.
     pub async fn close(self: &Arc<Self>) {
-        let deadline = tokio::time::sleep(CLOSE_WAIT_MAX);
-        tokio::pin!(deadline);
+        let deadline = tokio::time::Instant::now() + CLOSE_WAIT_MAX;
         loop {
             let returned = self.returned.notified();
-            let open = {
+            let (idle, users) = {
                 let mut pool = self.pool();
                 pool.closed = true;
-                pool.open -= pool.idle.len();
-                pool.idle.clear();
-                pool.open
+                (std::mem::take(&mut pool.idle), pool.users)
             };
-            if open == 0 {
+            drop(idle);
+            if users == 0 {
                 break;
             }
-            tokio::select! {
-                () = returned => {}
-                () = &mut deadline => {
-                    tracing::warn!(database = self.name, open, "closing while connections are in use");
-                    break;
-                }
+            if tokio::time::timeout_at(deadline, returned).await.is_err() {
+                tracing::warn!(database = self.name, users, "closing while connections are in use");
+                break;
             }
+        }
+        if let Ok(mut turn) = tokio::time::timeout_at(deadline, self.gate.lock()).await {
+            *turn = None;
         }
         if let Err(error) = self.durable().await {
             tracing::error!(database = self.name, %error, "last commits may not be on disk");
@@ -288,33 +298,53 @@ impl Database {
         number
     }
 
-    /// Takes a connection back.
+    /// A connection from the pool, or a new one, for a user.
+    pub(crate) fn pooled(&self) -> Result<Pooled, Error> {
+        let idle = self.pool().idle.pop();
+        idle.map_or_else(|| self.open_connection(self.settings.cache_size_bytes), Ok)
+    }
+
+    /// Opens the writer's connection, if it is not open.
+    pub(crate) fn ready(&self, turn: &mut Turn) -> Result<(), Error> {
+        if turn.is_none() {
+            **turn = Some(self.open_connection(self.settings.writer_cache_size_bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Takes back a connection whose user stays.
     pub(crate) fn put_back(&self, pooled: Pooled) {
         let mut pool = self.pool();
-        if pool.closed {
-            pool.open -= 1;
-            drop(pool);
-            drop(pooled);
-            self.returned.notify_waiters();
-        } else {
+        if !pool.closed {
             pool.idle.push(pooled);
         }
     }
 
-    /// Counts a connection that is not coming back.
-    pub(crate) fn forget(&self) {
-        self.pool().open -= 1;
-        self.returned.notify_waiters();
+    /// A user goes, and gives back what the next may have.
+    pub(crate) fn leave(&self, pooled: Option<Pooled>) {
+        let mut pool = self.pool();
+        if pool.closed {
+            drop(pool);
+            // Before the user is counted out: closing waits for that, and must close the file's last connection.
+            drop(pooled);
+            self.pool().users -= 1;
+            self.returned.notify_waiters();
+        } else {
+            pool.idle.extend(pooled);
+            pool.users -= 1;
+        }
     }
 
     fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_connection(&self) -> Result<Pooled, Error> {
+    fn open_connection(&self, cache_size_bytes: u32) -> Result<Pooled, Error> {
         let raw = rusqlite::Connection::open_with_flags(&self.path, open_flags())?;
         raw.busy_timeout(FOREIGN_LOCK_WAIT_MAX)?;
         prepare(&raw, &self.settings)?;
+        // Negative: in KiB.
+        raw.pragma_update(None, "cache_size", -i64::from(cache_size_bytes / 1_024))?;
         raw.set_prepared_statement_cache_capacity(self.settings.statements_cached_max);
         raw.set_limit(Limit::SQLITE_LIMIT_LENGTH, self.settings.value_bytes_max)?;
         raw.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
@@ -329,9 +359,9 @@ impl Database {
                 move || deadline.passed()
             }),
         );
-        let tainted = Arc::new(AtomicBool::new(false));
-        raw.authorizer(Some(authorizer(tainted.clone())));
-        Ok(Pooled { raw, tainted, deadline })
+        let marks = Arc::new(Marks::default());
+        raw.authorizer(Some(authorizer(marks.clone())));
+        Ok(Pooled { raw, marks, deadline })
     }
 }
 
@@ -346,7 +376,5 @@ fn prepare(connection: &rusqlite::Connection, settings: &Settings) -> rusqlite::
     // The log keeps its length when it is started anew, since overwriting syncs faster than growing; beyond this it is cut.
     connection.pragma_update(None, "journal_size_limit", settings.wal_bytes_max)?;
     // As in a stock Spin, whose SQLite is built with foreign keys on.
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // Negative: in KiB.
-    connection.pragma_update(None, "cache_size", -i64::from(settings.cache_size_bytes / 1_024))
+    connection.pragma_update(None, "foreign_keys", true)
 }

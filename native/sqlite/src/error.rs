@@ -18,6 +18,13 @@ pub enum Error {
     /// A text value in the database is not UTF-8.
     #[error("column {0} holds text that is not UTF-8")]
     NotUtf8(usize),
+    /// The statement asks SQLite about the connection's last change, which was made by a transaction that has ended, on
+    /// the writer's connection. Inside the transaction it can be asked.
+    #[error(
+        "last_insert_rowid(), changes() and total_changes() cannot be used in SQL after a transaction's end: use RETURNING, \
+         or ask the connection itself"
+    )]
+    CountersGone,
     /// All connections are in use.
     #[error("more than {0} connections are open")]
     Exhausted(usize),

@@ -4,6 +4,9 @@
 //! - **One writer at a time, by turns.** SQLite lets one transaction write and makes the others poll for the lock. Here
 //!   a fair gate in front of it hands the turn on in order of arrival, and a wait has a bound, after which the answer is
 //!   SQLite's own: `database is locked`.
+//! - **The writer stays warm.** Transactions that write from their beginning all run on one connection, which comes with
+//!   the turn. Nobody else writes, so what it has read and prepared stays valid; on pooled connections each commit would
+//!   have made the others' page caches stale.
 //! - **Commits share a sync.** Databases run in WAL mode with `synchronous=NORMAL`, where a commit only writes to the
 //!   log. The answer to a commit is held back until an fdatasync of the log that began after the commit is done. One
 //!   thread per database syncs for everyone who waits, outside the gate. So an answered commit is as durable as under

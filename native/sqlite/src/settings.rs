@@ -10,8 +10,10 @@ pub struct Settings {
     pub gate_wait_max: Duration,
     /// Most connections open at once. One more fails with [`Error::Exhausted`](crate::Error::Exhausted).
     pub pool_max: usize,
-    /// Page cache of each connection, in bytes.
+    /// Page cache of each pooled connection, in bytes. Every commit makes what is in it stale, so a large one is of no use.
     pub cache_size_bytes: u32,
+    /// Page cache of the writer's connection, in bytes. It stays valid from one transaction to the next.
+    pub writer_cache_size_bytes: u32,
     /// Prepared statements kept per connection.
     pub statements_cached_max: usize,
     /// Largest result of one statement, in bytes of its values.
@@ -34,6 +36,7 @@ impl Default for Settings {
             gate_wait_max: Duration::from_secs(5),
             pool_max: 256,
             cache_size_bytes: 1 << 20,
+            writer_cache_size_bytes: 8 << 20,
             statements_cached_max: 64,
             result_bytes_max: 16 << 20,
             value_bytes_max: 64 << 20,

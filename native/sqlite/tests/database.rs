@@ -104,6 +104,80 @@ async fn what_is_dropped_is_rolled_back_and_lets_the_next_writer_in() {
 }
 
 #[tokio::test]
+async fn what_a_connection_changed_is_told_of_its_own_changes_only() {
+    let (_directory, database) = open(Settings::default());
+    let mut first = database.connection().unwrap();
+    run(&mut first, "CREATE TABLE t (id INTEGER PRIMARY KEY, n)").await;
+    for sql in ["BEGIN IMMEDIATE", "INSERT INTO t VALUES (5, 0), (6, 0)", "COMMIT"] {
+        run(&mut first, sql).await;
+    }
+    let mut second = database.connection().unwrap();
+    run(&mut second, "BEGIN IMMEDIATE").await;
+    assert_eq!((second.last_insert_rowid(), second.changes()), (0, 0));
+    run(&mut second, "UPDATE t SET n = 1").await;
+    assert_eq!((second.last_insert_rowid(), second.changes()), (0, 2));
+    run(&mut second, "INSERT INTO t VALUES (7, 0)").await;
+    run(&mut second, "UPDATE t SET n = 2 WHERE id = 99").await;
+    assert_eq!((second.last_insert_rowid(), second.changes()), (7, 0));
+    assert_eq!(integer(&mut second, "SELECT last_insert_rowid()").await, 7);
+    run(&mut second, "COMMIT").await;
+    assert_eq!((second.last_insert_rowid(), second.changes()), (7, 0));
+    assert_eq!((first.last_insert_rowid(), first.changes()), (6, 2));
+}
+
+#[tokio::test]
+async fn counters_in_sql_are_right_or_refused() {
+    let (_directory, database) = open(Settings::default());
+    let mut connection = database.connection().unwrap();
+    run(&mut connection, "CREATE TABLE t (id INTEGER PRIMARY KEY)").await;
+    run(&mut connection, "INSERT INTO t VALUES (3)").await;
+    assert_eq!(integer(&mut connection, "SELECT last_insert_rowid()").await, 3);
+    for sql in ["BEGIN IMMEDIATE", "INSERT INTO t VALUES (4)"] {
+        run(&mut connection, sql).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(integer(&mut connection, "SELECT last_insert_rowid()").await, 4);
+    }
+    run(&mut connection, "COMMIT").await;
+    for sql in ["SELECT last_insert_rowid()", "SELECT Changes ()", "INSERT INTO t VALUES (total_changes())"] {
+        for _ in 0..2 {
+            assert!(matches!(connection.execute(sql, &[]).await, Err(Error::CountersGone)), "{sql}");
+        }
+    }
+    run(&mut connection, "INSERT INTO t VALUES (5)").await;
+    assert_eq!(integer(&mut connection, "SELECT last_insert_rowid()").await, 5);
+}
+
+#[tokio::test]
+async fn a_transaction_that_began_by_reading_writes_as_sqlite_would() {
+    let (_directory, database) = open(Settings::default());
+    let mut first = database.connection().unwrap();
+    let mut second = database.connection().unwrap();
+    run(&mut first, "CREATE TABLE t (n)").await;
+    run(&mut first, "BEGIN").await;
+    assert_eq!(integer(&mut first, "SELECT count(*) FROM t").await, 0);
+    run(&mut first, "INSERT INTO t VALUES (1)").await;
+    assert_eq!(integer(&mut first, "SELECT count(*) FROM t").await, 1);
+    assert_eq!(integer(&mut second, "SELECT count(*) FROM t").await, 0);
+    run(&mut first, "COMMIT").await;
+    // What it read is no longer so: SQLite refuses to write upon that.
+    run(&mut first, "BEGIN").await;
+    assert_eq!(integer(&mut first, "SELECT count(*) FROM t").await, 1);
+    for sql in ["BEGIN IMMEDIATE", "INSERT INTO t VALUES (2)", "COMMIT"] {
+        run(&mut second, sql).await;
+    }
+    assert!(first.execute("INSERT INTO t VALUES (3)", &[]).await.unwrap_err().is_busy());
+    assert!(first.execute("BEGIN IMMEDIATE", &[]).await.unwrap_err().is_busy());
+    run(&mut first, "ROLLBACK").await;
+    run(&mut first, "begin exclusive;").await;
+    assert_eq!(integer(&mut first, "SELECT count(*) FROM t").await, 2);
+    let nested = first.execute("BEGIN IMMEDIATE", &[]).await.unwrap_err().to_string();
+    assert_eq!(nested, "cannot start a transaction within a transaction");
+    assert!(first.read(|_| Ok(())).is_err());
+    run(&mut first, "COMMIT").await;
+}
+
+#[tokio::test]
 async fn a_future_dropped_at_the_gate_leaves_no_trace() {
     let (_directory, database) = open(Settings::default());
     let mut first = database.connection().unwrap();
@@ -235,6 +309,10 @@ async fn nothing_leads_out_of_the_file() {
     assert!(!outside.exists());
     // Nor does a table-valued pragma.
     connection.execute("SELECT * FROM pragma_database_list", &[]).await.unwrap_err();
+    // The writer's connection is no different.
+    run(&mut connection, "BEGIN IMMEDIATE").await;
+    connection.execute("PRAGMA synchronous = OFF", &[]).await.unwrap_err();
+    connection.execute(&format!("ATTACH '{}' AS other", outside.display()), &[]).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -284,6 +362,34 @@ async fn what_is_temporary_goes_with_its_user() {
     let mut connection = database.connection().unwrap();
     let error = connection.execute("SELECT * FROM secret", &[]).await.unwrap_err();
     assert!(error.to_string().contains("no such table"));
+}
+
+#[tokio::test]
+async fn what_a_writer_makes_temporary_stays_with_it_and_goes_with_it() {
+    let (_directory, database) = open(Settings::default());
+    let mut first = database.connection().unwrap();
+    run(&mut first, "SELECT 1").await;
+    for sql in ["BEGIN IMMEDIATE", "CREATE TEMP TABLE secret AS SELECT 1 AS n", "COMMIT"] {
+        run(&mut first, sql).await;
+    }
+    let mut second = database.connection().unwrap();
+    run(&mut second, "BEGIN IMMEDIATE").await;
+    let error = second.execute("SELECT * FROM secret", &[]).await.unwrap_err();
+    assert!(error.to_string().contains("no such table"));
+    // Dropped within the transaction.
+    run(&mut second, "CREATE TEMP TABLE secret AS SELECT 2 AS n").await;
+    drop(second);
+    assert_eq!(integer(&mut first, "SELECT n FROM secret").await, 1);
+    for sql in ["BEGIN IMMEDIATE", "UPDATE secret SET n = 3", "COMMIT"] {
+        run(&mut first, sql).await;
+    }
+    assert_eq!(integer(&mut first, "SELECT n FROM secret").await, 3);
+    drop(first);
+    let mut third = database.connection().unwrap();
+    for sql in ["BEGIN IMMEDIATE", "ROLLBACK"] {
+        third.execute("SELECT * FROM secret", &[]).await.unwrap_err();
+        run(&mut third, sql).await;
+    }
 }
 
 #[tokio::test]
@@ -363,7 +469,9 @@ async fn closing_waits_for_users_and_leaves_one_file() {
     tokio::task::yield_now().await;
     assert!(matches!(database.connection(), Err(Error::Closed)));
     assert!(!closing.is_finished());
-    run(&mut connection, "INSERT INTO t VALUES (1)").await;
+    for sql in ["BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)", "COMMIT"] {
+        run(&mut connection, sql).await;
+    }
     drop(connection);
     closing.await.unwrap();
     let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
