@@ -31,11 +31,14 @@ const RSA_BITS: usize = 2048;
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Keys {
     /// Private JWK.
-    token_signing_key: String,
+    #[serde(rename = "token_signing_key")]
+    signing_jwk: String,
     /// JWK set with the public key.
-    token_keys: String,
+    #[serde(rename = "token_keys")]
+    verification_set: String,
     /// Shared between relay and functions.
-    grip_key: String,
+    #[serde(rename = "grip_key")]
+    grip: String,
 }
 
 impl std::fmt::Debug for Keys {
@@ -71,9 +74,9 @@ impl Keys {
         let mut grip_key = [0; 32];
         getrandom::fill(&mut grip_key).context("the operating system gives no random bytes")?;
         Ok(Self {
-            token_signing_key: private,
-            token_keys: format!("{{\"keys\":[{public}]}}"),
-            grip_key: BASE64_URL_SAFE_NO_PAD.encode(grip_key),
+            signing_jwk: private,
+            verification_set: format!("{{\"keys\":[{public}]}}"),
+            grip: BASE64_URL_SAFE_NO_PAD.encode(grip_key),
         })
     }
 
@@ -96,15 +99,15 @@ impl Keys {
 
     /// The key that relay and functions share, unless the environment gives another, as it may for every variable.
     pub(crate) fn grip_key(&self) -> String {
-        std::env::var("SPIN_VARIABLE_GRIP_KEY").unwrap_or_else(|_| self.grip_key.clone())
+        std::env::var("SPIN_VARIABLE_GRIP_KEY").unwrap_or_else(|_| self.grip.clone())
     }
 
     /// As the host takes variables.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
-            ("token_signing_key".to_owned(), self.token_signing_key.clone()),
-            ("token_keys".to_owned(), self.token_keys.clone()),
-            ("grip_key".to_owned(), self.grip_key.clone()),
+            ("token_signing_key".to_owned(), self.signing_jwk.clone()),
+            ("token_keys".to_owned(), self.verification_set.clone()),
+            ("grip_key".to_owned(), self.grip.clone()),
         ])
     }
 
@@ -125,21 +128,21 @@ mod tests {
     fn a_generated_pair_signs_what_its_set_verifies() {
         for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
             let keys = Keys::generate(algorithm).unwrap();
-            let set: serde_json::Value = serde_json::from_str(&keys.token_keys).unwrap();
+            let set: serde_json::Value = serde_json::from_str(&keys.verification_set).unwrap();
             let public = set["keys"][0].to_string();
             assert!(!set["keys"][0].as_object().unwrap().contains_key("d"), "a public key set has no private part");
             let claims = Claims::create(Duration::from_secs(60));
             let verified = match algorithm {
                 Algorithm::EdDsa => {
-                    let token = Ed25519KeyPair::from_jwk(&keys.token_signing_key).unwrap().sign(claims).unwrap();
+                    let token = Ed25519KeyPair::from_jwk(&keys.signing_jwk).unwrap().sign(claims).unwrap();
                     Ed25519PublicKey::from_jwk(&public).unwrap().verify_token::<NoCustomClaims>(&token, None)
                 }
                 Algorithm::Es256 => {
-                    let token = ES256KeyPair::from_jwk(&keys.token_signing_key).unwrap().sign(claims).unwrap();
+                    let token = ES256KeyPair::from_jwk(&keys.signing_jwk).unwrap().sign(claims).unwrap();
                     ES256PublicKey::from_jwk(&public).unwrap().verify_token::<NoCustomClaims>(&token, None)
                 }
                 Algorithm::Rs256 => {
-                    let token = RS256KeyPair::from_jwk(&keys.token_signing_key).unwrap().sign(claims).unwrap();
+                    let token = RS256KeyPair::from_jwk(&keys.signing_jwk).unwrap().sign(claims).unwrap();
                     RS256PublicKey::from_jwk(&public).unwrap().verify_token::<NoCustomClaims>(&token, None)
                 }
             };

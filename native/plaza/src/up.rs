@@ -73,7 +73,7 @@ pub(crate) async fn up(words: Up) -> Result<()> {
     // No new requests, and streams are told to come back; what runs, finishes; then what it left behind is moved on.
     stop.cancel();
     relay.shutdown(DRAIN_TIME_MAX).await;
-    let served = serving.await;
+    let outcome = serving.await;
     for trigger in triggers {
         trigger.stop().await;
     }
@@ -85,7 +85,7 @@ pub(crate) async fn up(words: Up) -> Result<()> {
     for database in host.databases().into_values() {
         database.close().await;
     }
-    served.context("the server failed")?;
+    outcome.context("the server failed")?;
     tracing::info!("stopped");
     Ok(())
 }
