@@ -11,17 +11,17 @@ fn readme() -> String {
 #[test]
 fn the_scripts_and_pages_that_it_names_exist() {
     let readme = readme();
-    let named = |prefix: &'static str| {
+    let named = |prefix: &str| -> Vec<&str> {
         let end = |c: char| c.is_whitespace() || ")`#".contains(c);
-        readme.match_indices(prefix).map(move |(at, _)| at).map(|at| readme[at..].split(end).next().unwrap_or_default())
+        readme.match_indices(prefix).filter_map(|(at, _)| readme[at..].split(end).next()).collect()
     };
-    let scripts: Vec<_> = named("./scripts/").collect();
+    let scripts = named("./scripts/");
     assert!(scripts.len() >= 4, "{scripts:?}");
     for script in scripts {
         let mode = std::fs::metadata(workspace().join(script)).unwrap_or_else(|error| panic!("{script}: {error}"));
         assert_ne!(mode.permissions().mode() & 0o111, 0, "{script} cannot be executed");
     }
-    let pages: Vec<_> = named("docs/").collect();
+    let pages = named("docs/");
     assert!(pages.len() >= 4, "{pages:?}");
     for page in pages {
         assert!(workspace().join(page).exists(), "{page} does not exist");
