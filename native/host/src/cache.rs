@@ -77,6 +77,11 @@ impl Cache {
         Ok((deserialize(engine, &compiled)?, Origin::Compiled))
     }
 
+    /// Whether there is a file for the component of these bytes.
+    pub(crate) fn has(&self, wasm: &[u8]) -> bool {
+        self.path(wasm).exists()
+    }
+
     /// Takes away what is left of dead writers, and the files that were used least recently, down to the size allowed.
     /// Failing to is only logged: it costs disk, nothing else.
     pub(crate) fn prune(&self) {

@@ -61,6 +61,7 @@ use plaza_sqlite::Database;
 pub use error::{Error, Problems};
 pub use manifest::KafkaTrigger;
 pub use settings::{HostSettings, Limits};
+pub use start::compile;
 
 /// How long requests that [`Host::stop`] has cancelled get to notice.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How to start a [`Host`](crate::Host).
@@ -24,6 +25,12 @@ pub struct HostSettings {
     /// Its files are machine code that the host runs: it must be as trusted as the `plaza` binary. It is created with
     /// mode 0700.
     pub cache_dir: Option<PathBuf>,
+    /// Who compiles what is not in the cache: called with the manifest and the cache's directory, it is to run [`compile`] in
+    /// a process of its own. Compiling takes memory that a process which goes on for long would never need again. None, or
+    /// where it fails: this process.
+    ///
+    /// [`compile`]: crate::compile
+    pub compiler: Option<fn(&Path, &Path) -> io::Result<()>>,
     /// How SQLite databases are opened. Key-value stores are opened with `durable` off: what they hold is derived.
     pub sqlite: plaza_sqlite::Settings,
 }
@@ -38,6 +45,7 @@ impl HostSettings {
             variables: BTreeMap::new(),
             limits: Limits::default(),
             cache_dir: None,
+            compiler: None,
             sqlite: plaza_sqlite::Settings::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! Starting: from a manifest to components that are ready to run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +26,7 @@ use crate::key_value::Store;
 use crate::manifest::{Component as Declared, Manifest};
 use crate::metrics::ComponentMetrics;
 use crate::routes::Router;
-use crate::settings::HostSettings;
+use crate::settings::{HostSettings, Limits};
 use crate::state::{self, Component};
 use crate::variables::{Template, Values};
 use crate::{ComponentInfo, Host};
@@ -59,7 +60,15 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
         let sources: Vec<_> =
             manifest.components.iter().map(|component| (component.id.clone(), component.source.clone())).collect();
         // Compiling keeps every core busy for seconds; the caller's runtime has other things to do.
+        let compiler = settings.compiler.zip(settings.cache_dir.clone());
+        let manifest = settings.manifest.clone();
         let load = move || {
+            if let (Some((compile, directory)), Some(cache)) = (compiler, &cache)
+                && sources.iter().any(|(_, path)| std::fs::read(path).is_ok_and(|wasm| !cache.has(&wasm)))
+                && let Err(error) = compile(&manifest, &directory)
+            {
+                tracing::warn!(%error, "components could not be compiled in a process of their own");
+            }
             let loaded = load_all(&engine, cache.as_ref(), &sources);
             if let Some(cache) = &cache {
                 cache.prune();
@@ -129,6 +138,17 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
 }
 
 /// What each component may reach, templates filled in. The error lists every entry at fault, as the manifest has it.
+/// Compiles what of an application's components is not in the cache, and puts it there. Returns how many these were.
+pub fn compile(manifest: &Path, cache_dir: &Path) -> Result<usize, Error> {
+    let manifest = Manifest::read(manifest)?;
+    let ticking = Ticking::new(&Limits::default())?;
+    let cache = Cache::open(cache_dir, &ticking.engine).map_err(Error::io(cache_dir))?;
+    let sources: Vec<_> =
+        manifest.components.iter().map(|component| (component.id.clone(), component.source.clone())).collect();
+    let loaded = load_all(&ticking.engine, Some(&cache), &sources)?;
+    Ok(loaded.iter().filter(|loaded| loaded.origin == Origin::Compiled).count())
+}
+
 /// The hosts that each component may reach, by their entries in the manifest.
 fn allowed_hosts(manifest: &Manifest, values: &Values) -> Result<Vec<Vec<(String, AllowedHost)>>, Vec<String>> {
     let mut problems = Vec::new();

@@ -41,6 +41,16 @@ enum LogFormat {
 enum Command {
     /// Runs everything in this process: functions, relay, log, publisher and triggers. Ctrl-C stops it cleanly.
     Up(Up),
+    /// Compiles the functions of a manifest to machine code, as `up` does where it must.
+    #[command(hide = true)]
+    Compile {
+        /// The application's manifest.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// Where compiled functions are kept.
+        #[arg(long, value_name = "DIR")]
+        cache: PathBuf,
+    },
     /// Prints a new set of keys, as variables for a stock Spin.
     Keys {
         /// The signature algorithm of access tokens.
@@ -89,6 +99,7 @@ fn main() -> ExitCode {
             .build()
             .map_err(Into::into)
             .and_then(|runtime| runtime.block_on(up::up(words))),
+        Command::Compile { from, cache } => plaza_host::compile(&from, &cache).map(drop).map_err(Into::into),
         Command::Keys { algorithm } => Keys::generate(algorithm).map(|keys| print(&keys.environment())),
     };
     match outcome {

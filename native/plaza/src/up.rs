@@ -14,6 +14,7 @@ use plaza_host::{Host, HostSettings};
 use plaza_http::{Server, ServerSettings, Upstream};
 use plaza_relay::{Relay, Settings as RelaySettings};
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -50,6 +51,7 @@ pub(crate) async fn up(words: Up) -> Result<()> {
         migrations_dir: Some(infra.join("sql")),
         variables: keys.variables(),
         cache_dir: Some(state.path(COMPILED)),
+        compiler: Some(compile),
         ..HostSettings::new(&words.from, state.path(""))
     })
     .await?;
@@ -88,6 +90,15 @@ pub(crate) async fn up(words: Up) -> Result<()> {
     outcome.context("the server failed")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Has the functions compiled by a process that ends with it.
+fn compile(manifest: &Path, cache: &Path) -> std::io::Result<()> {
+    tracing::info!("compiling the functions; the next start takes them as they are");
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    let status =
+        command.arg("compile").arg("--from").arg(manifest).arg("--cache").arg(cache).stdin(Stdio::null()).status()?;
+    if status.success() { Ok(()) } else { Err(std::io::Error::other(format!("the compiler ended with {status}"))) }
 }
 
 /// One publisher for each database that has an outbox.
