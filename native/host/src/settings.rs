@@ -62,6 +62,7 @@ impl fmt::Debug for HostSettings {
             .field("variables", &self.variables.keys())
             .field("limits", &self.limits)
             .field("cache_dir", &self.cache_dir)
+            .field("compiler", &self.compiler.is_some())
             .field("sqlite", &self.sqlite)
             .finish()
     }
