@@ -11,6 +11,9 @@ pub const LIMIT_MAX: u32 = 100;
 /// How many items a page has where the client does not say.
 pub const LIMIT_DEFAULT: u32 = 50;
 
+/// Sorts after the text of every id: where a list that begins with the newest begins.
+pub const AFTER_EVERY_ID: &str = "g";
+
 /// One page of a list.
 #[derive(Debug, Clone, Serialize)]
 pub struct Page<T> {

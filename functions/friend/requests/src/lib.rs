@@ -2,13 +2,10 @@
 
 use plaza_domain::id::FriendRequestId;
 use plaza_domain::input::Invalid;
-use plaza_domain::page::{Page, invalid_parameter};
+use plaza_domain::page::{AFTER_EVERY_ID, Page, invalid_parameter};
 use plaza_kit::{Database, Problem, Reply, Request, auth, params, reply};
 
 plaza_kit::function!(handle);
-
-/// Sorts after every id.
-const AFTER_ALL: &str = "g";
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {
@@ -29,7 +26,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let sql = format!(
         "SELECT {columns} FROM friend_requests WHERE {side} = ? AND status = 'pending' AND id < ? ORDER BY id DESC LIMIT ?"
     );
-    let before = before.map_or_else(|| AFTER_ALL.to_owned(), |id| id.to_string());
+    let before = before.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
     let rows = database.query(&sql, &params![caller.user_id, before, limit + 1]).await?;
     let requests = rows.iter().map(plaza_friend::request).collect::<Result<Vec<_>, _>>()?;
     reply::json(200, &Page::forward(requests, limit, |request| request.id.to_string()))

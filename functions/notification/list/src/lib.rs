@@ -2,13 +2,10 @@
 
 use plaza_domain::id::NotificationId;
 use plaza_domain::notification::Notification;
-use plaza_domain::page::Page;
+use plaza_domain::page::{AFTER_EVERY_ID, Page};
 use plaza_kit::{Database, Problem, Reply, Request, Row, auth, params, reply};
 
 plaza_kit::function!(handle);
-
-/// Sorts after every id.
-const AFTER_ALL: &str = "g";
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {
@@ -20,7 +17,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let database = Database::open("notification").await?;
     let sql = "SELECT id, kind, data, created_at, read_at FROM notifications
          WHERE user_id = ? AND id < ? AND (read_at IS NULL OR NOT ?) ORDER BY id DESC LIMIT ?";
-    let before = before.map_or_else(|| AFTER_ALL.to_owned(), |id| id.to_string());
+    let before = before.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
     let rows = database.query(sql, &params![caller.user_id, before, unread_only, limit + 1]).await?;
     let notifications = rows.iter().map(notification).collect::<Result<Vec<_>, _>>()?;
     reply::json(200, &Page::forward(notifications, limit, |notification| notification.id.to_string()))
