@@ -10,9 +10,13 @@ use clap::{Args, Parser, Subcommand};
 use keys::{Algorithm, Keys};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+
+/// Threads that run functions, for each core, where `--threads` does not say.
+const THREADS_PER_CORE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Functions come and go with every request, and with them many small allocations on several threads.
 #[global_allocator]
@@ -71,14 +75,16 @@ struct Up {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", env = "PLAZA_LISTEN")]
     listen: SocketAddr,
+    /// Threads that run functions. Statements of SQLite run on the thread of their function, so more than cores may pay.
+    #[arg(long, value_name = "N", default_value_t = default_threads(), env = "PLAZA_THREADS")]
+    threads: NonZeroUsize,
     /// Begin with an empty state: what is in DIR is deleted first, if Plaza made it.
     #[arg(long)]
     fresh: bool,
 }
 
-/// Threads that run functions. A statement of SQLite runs on the thread of its function, so there are more than cores.
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(4, |cores| cores.get() * 2)
+fn default_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().map_or(NonZeroUsize::MIN, |cores| cores.saturating_mul(THREADS_PER_CORE))
 }
 
 fn main() -> ExitCode {
@@ -94,7 +100,7 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Up(words) => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(worker_threads())
+            .worker_threads(words.threads.get())
             .enable_all()
             .build()
             .map_err(Into::into)
