@@ -1,0 +1,3 @@
+-- Undoes 0001_initial: everything in the context is gone.
+DROP TABLE notifications;
+DROP TABLE consumed_events;
