@@ -1,8 +1,10 @@
 //! What Plaza's native parts share of HTTP: one body type, one way to call something that answers requests,
-//! one form for errors (RFC 9457), and the server.
+//! one form for errors (RFC 9457), the server, and the proxy to functions that run elsewhere.
 
+mod proxy;
 mod server;
 
+pub use proxy::{InvalidBase, Proxy, ProxySettings};
 pub use server::{Connection, Server, ServerSettings};
 
 use bytes::Bytes;
