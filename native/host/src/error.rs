@@ -49,6 +49,16 @@ pub enum Error {
         /// What the database said.
         source: plaza_sqlite::Error,
     },
+    /// The URL of a Redis is none. It is not shown, because it may hold a password.
+    #[error(
+        "key-value store {label}: the URL of its Redis is not valid ({reason}); it begins with redis:// or rediss://"
+    )]
+    Redis {
+        /// The label of the key-value store.
+        label: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Wasmtime refused its configuration or the memory it needs.
     #[error("WebAssembly engine: {0}")]
     Engine(String),

@@ -18,7 +18,8 @@
 //! Metrics (install the recorder before starting): `plaza_requests_total{component,status}`,
 //! `plaza_request_seconds{component}`, `plaza_instances{component}`, `plaza_traps_total{component}`,
 //! `plaza_limits_total{limit}`, `plaza_outbound_requests_total{to}`, `plaza_key_value_cache_total{store,result}`,
-//! `plaza_key_value_cache_evictions_total{store}`, `plaza_grants_used_total{component,kind,name}`,
+//! `plaza_key_value_cache_evictions_total{store}`, `plaza_key_value_swept_total{store}`,
+//! `plaza_redis_calls_total{result}`, `plaza_redis_call_seconds`, `plaza_grants_used_total{component,kind,name}`,
 //! `plaza_grants_refused_total{component,kind}`.
 //!
 //! Log targets (`tracing`): `plaza::access` (one event per request, info), `plaza::guest` (what functions print: standard
@@ -34,6 +35,7 @@ mod grants;
 mod headers;
 mod hosts;
 mod key_value;
+mod locked;
 mod manifest;
 mod metrics;
 mod outbound;
@@ -60,7 +62,7 @@ use plaza_sqlite::Database;
 
 pub use error::{Error, Problems};
 pub use manifest::KafkaTrigger;
-pub use settings::{HostSettings, Limits};
+pub use settings::{HostSettings, KeyValuePlace, Limits, Places};
 pub use start::compile;
 
 /// How long requests that [`Host::stop`] has cancelled get to notice.

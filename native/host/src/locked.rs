@@ -112,7 +112,8 @@ pub(crate) fn parse(text: &str) -> Result<RawManifest, Problems> {
     }
     let unknown = locked.must_understand.iter().filter(|field| !UNDERSTOOD.contains(&field.as_str()));
     problems.extend(unknown.map(|field| format!("must_understand has {field}, which is not known")));
-    problems.extend(unmet(&locked.host_requirements).map(|feature| format!("it requires {feature}, which is not offered")));
+    problems
+        .extend(unmet(&locked.host_requirements).map(|feature| format!("it requires {feature}, which is not offered")));
 
     let mut trigger: BTreeMap<String, Vec<Table>> = BTreeMap::new();
     for Trigger { id, trigger_type, trigger_config } in locked.triggers {
@@ -138,14 +139,14 @@ pub(crate) fn parse(text: &str) -> Result<RawManifest, Problems> {
     };
     for component in locked.components.iter().filter(|component| triggered(&component.id)) {
         let needs = unmet(&component.host_requirements);
-        problems.extend(needs.map(|feature| format!("component {} requires {feature}, which is not offered", component.id)));
+        problems.extend(
+            needs.map(|feature| format!("component {} requires {feature}, which is not offered", component.id)),
+        );
     }
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
-    let declare = |(name, variable): (String, Variable)| {
-        (name, Declaration { required: variable.default.is_none(), default: variable.default, ..Declaration::default() })
-    };
+    let declare = |(name, variable): (String, Variable)| (name, Declaration::of_default(variable.default));
     let mut global = locked.metadata.triggers;
     global.retain(|kind, _| kind == "kafka");
     Ok(RawManifest {
@@ -168,26 +169,21 @@ fn called_by_others(config: &Json) -> Option<Table> {
     let component = Value::String(config.get("component")?.as_str()?.to_owned());
     let route = config.get("route").and_then(Json::as_str).map(|route| Value::String(route.to_owned()));
     let private = || Value::Table(Table::from_iter([("private".to_owned(), Value::Boolean(true))]));
-    Some(Table::from_iter([
-        ("component".to_owned(), component),
-        ("route".to_owned(), route.unwrap_or_else(private)),
-    ]))
+    Some(Table::from_iter([("component".to_owned(), component), ("route".to_owned(), route.unwrap_or_else(private))]))
 }
 
 fn component(locked: Component) -> (String, RawComponent) {
     let given = |empty: bool| (!empty).then_some(Value::Boolean(true));
     let source = locked.source.source.as_deref().and_then(file_path);
-    let raw = RawComponent {
-        variables: locked.config,
-        environment: locked.env,
-        key_value_stores: locked.metadata.key_value_stores,
-        sqlite_databases: locked.metadata.databases,
-        allowed_outbound_hosts: locked.metadata.allowed_outbound_hosts,
-        files: given(locked.files.is_empty()),
-        ai_models: given(locked.metadata.ai_models.is_empty()),
-        dependencies: given(locked.dependencies.is_empty()),
-        ..RawComponent::new(source.map_or(Value::Boolean(false), Value::String))
-    };
+    let mut raw = RawComponent::new(source.map_or(Value::Boolean(false), Value::String));
+    raw.variables = locked.config;
+    raw.environment = locked.env;
+    raw.key_value_stores = locked.metadata.key_value_stores;
+    raw.sqlite_databases = locked.metadata.databases;
+    raw.allowed_outbound_hosts = locked.metadata.allowed_outbound_hosts;
+    raw.files = given(locked.files.is_empty());
+    raw.ai_models = given(locked.metadata.ai_models.is_empty());
+    raw.dependencies = given(locked.dependencies.is_empty());
     (locked.id, raw)
 }
 
@@ -240,12 +236,16 @@ mod tests {
         let manifest = read(GOOD).unwrap();
         assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("plaza", "0.1.0"));
         assert_eq!(manifest.kafka_settings["brokers"].as_str(), Some("127.0.0.1:9092"));
-        let routes: Vec<_> = manifest.http.iter().map(|http| (http.component.as_str(), http.route.as_deref())).collect();
+        let routes: Vec<_> =
+            manifest.http.iter().map(|http| (http.component.as_str(), http.route.as_deref())).collect();
         assert_eq!(routes, [("api", Some("/api/...")), ("worker", None)]);
         let [kafka] = manifest.kafka.as_slice() else { panic!("one Kafka trigger") };
         assert_eq!(kafka.id.as_deref(), Some("worker-kafka-trigger"));
         assert_eq!((kafka.component.as_str(), kafka.group.as_str()), ("worker", "g"));
-        assert_eq!((&kafka.topics[..], kafka.settings["batch_max"].as_integer()), (&["friend.events".to_owned()][..], Some(10)));
+        assert_eq!(
+            (&kafka.topics[..], kafka.settings["batch_max"].as_integer()),
+            (&["friend.events".to_owned()][..], Some(10))
+        );
         let [api, worker] = manifest.components.as_slice() else { panic!("two components") };
         assert_eq!(api.source, Path::new("/app/a b.wasm"));
         assert!(worker.key_value_stores.contains("sessions") && worker.sqlite_databases.contains("chat"));

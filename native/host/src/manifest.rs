@@ -1,4 +1,5 @@
-//! `spin.toml`, manifest version 2: read, checked, and what this host does not offer refused by name.
+//! `spin.toml`, manifest version 2, or the locked application that Spin makes of one: read, checked, and what this host does
+//! not offer refused by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::error::{Error, Problems};
+use crate::locked;
 use crate::variables::{self, Declaration, Template};
 
 /// A `[[trigger.kafka]]` entry: which records call which component.
@@ -58,23 +60,23 @@ pub(crate) struct HttpTrigger {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawManifest {
-    spin_manifest_version: u32,
-    application: RawApplication,
+pub(crate) struct RawManifest {
+    pub(crate) spin_manifest_version: u32,
+    pub(crate) application: RawApplication,
     #[serde(default)]
-    variables: BTreeMap<String, Declaration>,
+    pub(crate) variables: BTreeMap<String, Declaration>,
     #[serde(default)]
-    trigger: BTreeMap<String, Vec<Table>>,
+    pub(crate) trigger: BTreeMap<String, Vec<Table>>,
     #[serde(default)]
-    component: BTreeMap<String, RawComponent>,
+    pub(crate) component: BTreeMap<String, RawComponent>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct RawApplication {
-    name: String,
+pub(crate) struct RawApplication {
+    pub(crate) name: String,
     #[serde(default)]
-    version: String,
+    pub(crate) version: String,
     #[serde(rename = "description")]
     _description: Option<String>,
     #[serde(rename = "authors")]
@@ -84,25 +86,25 @@ struct RawApplication {
     #[serde(rename = "tool")]
     _tool: Option<Table>,
     #[serde(default)]
-    trigger: BTreeMap<String, Table>,
+    pub(crate) trigger: BTreeMap<String, Table>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawComponent {
-    source: Value,
+pub(crate) struct RawComponent {
+    pub(crate) source: Value,
     #[serde(rename = "description")]
     _description: Option<String>,
     #[serde(default)]
-    variables: BTreeMap<String, String>,
+    pub(crate) variables: BTreeMap<String, String>,
     #[serde(default)]
-    environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
-    key_value_stores: Vec<String>,
+    pub(crate) key_value_stores: Vec<String>,
     #[serde(default)]
-    sqlite_databases: Vec<String>,
+    pub(crate) sqlite_databases: Vec<String>,
     #[serde(default)]
-    allowed_outbound_hosts: Vec<String>,
+    pub(crate) allowed_outbound_hosts: Vec<String>,
     // How to build it and what other tools make of it is not for the host; nor are profiles other than the default one.
     #[serde(rename = "build")]
     _build: Option<Table>,
@@ -111,12 +113,43 @@ struct RawComponent {
     #[serde(rename = "profile")]
     _profile: Option<Table>,
     // What Spin offers and this host does not.
-    files: Option<Value>,
-    exclude_files: Option<Value>,
-    allowed_http_hosts: Option<Value>,
-    ai_models: Option<Value>,
-    dependencies: Option<Value>,
-    dependencies_inherit_configuration: Option<Value>,
+    pub(crate) files: Option<Value>,
+    pub(crate) exclude_files: Option<Value>,
+    pub(crate) allowed_http_hosts: Option<Value>,
+    pub(crate) ai_models: Option<Value>,
+    pub(crate) dependencies: Option<Value>,
+    pub(crate) dependencies_inherit_configuration: Option<Value>,
+}
+
+impl RawApplication {
+    /// What of an application matters here.
+    pub(crate) fn new(name: String, version: String, trigger: BTreeMap<String, Table>) -> Self {
+        Self { name, version, trigger, ..Self::default() }
+    }
+}
+
+impl RawComponent {
+    /// A component with nothing but its source.
+    pub(crate) fn new(source: Value) -> Self {
+        Self {
+            source,
+            _description: None,
+            variables: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            key_value_stores: Vec::new(),
+            sqlite_databases: Vec::new(),
+            allowed_outbound_hosts: Vec::new(),
+            _build: None,
+            _tool: None,
+            _profile: None,
+            files: None,
+            exclude_files: None,
+            allowed_http_hosts: None,
+            ai_models: None,
+            dependencies: None,
+            dependencies_inherit_configuration: None,
+        }
+    }
 }
 
 impl Manifest {
@@ -129,8 +162,11 @@ impl Manifest {
 
     /// Checks a manifest. Sources of components are relative to `directory`.
     pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, Problems> {
-        let raw: RawManifest =
-            toml::from_str(text).map_err(|error| Problems(vec![error.to_string().trim_end().to_owned()]))?;
+        let raw: RawManifest = if locked::is_locked(text) {
+            locked::parse(text)?
+        } else {
+            toml::from_str(text).map_err(|error| Problems(vec![error.to_string().trim_end().to_owned()]))?
+        };
         let mut problems = Vec::new();
         if raw.spin_manifest_version != 2 {
             problems.push(format!("spin_manifest_version is {}, and must be 2", raw.spin_manifest_version));

@@ -110,4 +110,7 @@ pub(crate) fn describe() {
         "Reads of key-value stores, by whether the cache had it."
     );
     metrics::describe_counter!("plaza_key_value_cache_evictions_total", "Entries that the cache dropped for room.");
+    metrics::describe_counter!("plaza_redis_calls_total", "Calls to Redis, by what became of them.");
+    metrics::describe_histogram!("plaza_redis_call_seconds", metrics::Unit::Seconds, "Time of a call to Redis.");
+    metrics::describe_counter!("plaza_key_value_swept_total", "Entries removed because nobody wrote them for long.");
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// How to start a [`Host`](crate::Host).
 #[derive(Clone)]
 pub struct HostSettings {
-    /// The `spin.toml`. Sources of components are relative to its directory.
+    /// The `spin.toml`, where sources of components are relative to its directory; or the locked application (JSON) that
+    /// Spin makes of one and hands to its trigger plugins.
     pub manifest: PathBuf,
     /// Where the host keeps its databases: `sqlite/<label>.db` and `kv/<label>.db`. Created if it is missing.
     pub state_dir: PathBuf,
@@ -33,6 +34,39 @@ pub struct HostSettings {
     pub compiler: Option<fn(&Path, &Path) -> io::Result<()>>,
     /// How SQLite databases are opened. Key-value stores are opened with `durable` off: what they hold is derived.
     pub sqlite: plaza_sqlite::Settings,
+    /// A Redis that all key-value stores lie in, store `<label>` under keys that begin with `<label>:`. It need not be
+    /// there when the host starts. None: files in the state directory.
+    pub redis_url: Option<String>,
+    /// Where databases and stores lie that are neither in the state directory nor in that Redis, by their labels.
+    pub places: Places,
+}
+
+/// Databases and stores at places of their own, as Spin's runtime configuration has them.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// Files of SQLite databases.
+    pub sqlite: BTreeMap<String, PathBuf>,
+    /// Key-value stores.
+    pub key_value: BTreeMap<String, KeyValuePlace>,
+}
+
+/// Where a key-value store lies.
+#[derive(Clone)]
+pub enum KeyValuePlace {
+    /// A file of Spin's own SQLite store, which a Spin may be using at the same time.
+    SpinFile(PathBuf),
+    /// A Redis by its URL, with the guest's keys as they are: what Spin calls `type = "redis"`.
+    Redis(String),
+}
+
+/// Leaves out the URL, which may hold a password.
+impl fmt::Debug for KeyValuePlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SpinFile(path) => formatter.debug_tuple("SpinFile").field(path).finish(),
+            Self::Redis(_) => formatter.write_str("Redis"),
+        }
+    }
 }
 
 impl HostSettings {
@@ -47,6 +81,8 @@ impl HostSettings {
             cache_dir: None,
             compiler: None,
             sqlite: plaza_sqlite::Settings::default(),
+            redis_url: None,
+            places: Places::default(),
         }
     }
 }
@@ -64,6 +100,8 @@ impl fmt::Debug for HostSettings {
             .field("cache_dir", &self.cache_dir)
             .field("compiler", &self.compiler.is_some())
             .field("sqlite", &self.sqlite)
+            .field("redis", &self.redis_url.is_some())
+            .field("places", &self.places)
             .finish()
     }
 }
@@ -100,6 +138,11 @@ pub struct Limits {
     pub sqlite_connections_max: usize,
     /// Key-value stores that one instance may hold open.
     pub key_value_stores_max: usize,
+    /// How long an entry of a key-value store lasts after it was last written. What is kept there is derived or short-lived;
+    /// functions do not rely on its going, and it does not pile up.
+    pub key_value_age_max: Duration,
+    /// How long a call to Redis may take, connecting included. After one that takes longer, calls fail at once for a while.
+    pub redis_call_time_max: Duration,
     /// Memory of the cache in front of each key-value store, in bytes of keys and values.
     pub key_value_cache_bytes_max: usize,
     /// One line of a guest's standard output or error in the log, in bytes; the rest of the line is cut off.
@@ -123,6 +166,8 @@ impl Default for Limits {
             chain_depth_max: 8,
             sqlite_connections_max: 8,
             key_value_stores_max: 32,
+            key_value_age_max: Duration::from_hours(24),
+            redis_call_time_max: Duration::from_millis(500),
             key_value_cache_bytes_max: 32 << 20,
             output_line_bytes_max: 8 << 10,
             output_bytes_max: 64 << 10,

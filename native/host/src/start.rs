@@ -22,11 +22,11 @@ use crate::engine::Ticking;
 use crate::error::{Error, Problems};
 use crate::grants::Grants;
 use crate::hosts::AllowedHost;
-use crate::key_value::Store;
+use crate::key_value::{Layout, Redis, RedisStore, SqliteStore, Store};
 use crate::manifest::{Component as Declared, Manifest};
 use crate::metrics::ComponentMetrics;
 use crate::routes::Router;
-use crate::settings::{HostSettings, Limits};
+use crate::settings::{HostSettings, KeyValuePlace, Limits};
 use crate::state::{self, Component};
 use crate::variables::{Template, Values};
 use crate::{ComponentInfo, Host};
@@ -234,7 +234,8 @@ fn open_databases(manifest: &Manifest, settings: &HostSettings) -> Result<BTreeM
     labels(manifest, |component| &component.sqlite_databases)
         .map(|label| {
             let failed = |source| Error::Database { label: label.to_owned(), source };
-            let path = settings.state_dir.join("sqlite").join(format!("{label}.db"));
+            let own = || settings.state_dir.join("sqlite").join(format!("{label}.db"));
+            let path = settings.places.sqlite.get(label).cloned().unwrap_or_else(own);
             let database = Database::open(&path, settings.sqlite.clone()).map_err(failed)?;
             if let Some(migrations) = settings.migrations_dir.as_ref().map(|directory| directory.join(label))
                 && migrations.is_dir()
@@ -250,16 +251,52 @@ fn open_databases(manifest: &Manifest, settings: &HostSettings) -> Result<BTreeM
 }
 
 async fn open_stores(manifest: &Manifest, settings: &HostSettings) -> Result<BTreeMap<String, Arc<Store>>, Error> {
-    let mut stores = BTreeMap::new();
+    let (mut stores, mut servers) = (BTreeMap::new(), HashMap::new());
     for label in labels(manifest, |component| &component.key_value_stores) {
-        let path = settings.state_dir.join("kv").join(format!("{label}.db"));
-        let database = plaza_sqlite::Settings { durable: false, ..settings.sqlite.clone() };
-        let store = Store::open(&path, label, database, settings.limits.key_value_cache_bytes_max)
-            .await
-            .map_err(|source| Error::Database { label: label.to_owned(), source })?;
+        let store = match (settings.places.key_value.get(label), &settings.redis_url) {
+            (Some(KeyValuePlace::SpinFile(path)), _) => open_file(path, label, settings, Layout::Spin).await?,
+            (Some(KeyValuePlace::Redis(url)), _) => in_redis(&mut servers, url, label, String::new(), settings)?,
+            (None, Some(url)) => in_redis(&mut servers, url, label, format!("{label}:"), settings)?,
+            (None, None) => {
+                let path = settings.state_dir.join("kv").join(format!("{label}.db"));
+                let layout = Layout::Own {
+                    cache_bytes_max: settings.limits.key_value_cache_bytes_max,
+                    age_max: settings.limits.key_value_age_max,
+                };
+                open_file(&path, label, settings, layout).await?
+            }
+        };
         stores.insert(label.to_owned(), Arc::new(store));
     }
+    for redis in servers.values() {
+        // It is a cache: what can go on without it does, so the host starts without it, too. The breaker says so.
+        let _ = redis.ping().await;
+    }
     Ok(stores)
+}
+
+async fn open_file(path: &Path, label: &str, settings: &HostSettings, layout: Layout) -> Result<Store, Error> {
+    let database = plaza_sqlite::Settings { durable: false, ..settings.sqlite.clone() };
+    let store = SqliteStore::open(path, label, database, layout).await;
+    store.map(Store::Sqlite).map_err(|source| Error::Database { label: label.to_owned(), source })
+}
+
+/// A store in the Redis of this URL. Stores with the same URL share its connection.
+fn in_redis(
+    servers: &mut HashMap<String, Arc<Redis>>,
+    url: &str,
+    label: &str,
+    prefix: String,
+    settings: &HostSettings,
+) -> Result<Store, Error> {
+    let redis = if let Some(redis) = servers.get(url) {
+        Arc::clone(redis)
+    } else {
+        let redis = Redis::new(url, settings.limits.redis_call_time_max)
+            .map_err(|reason| Error::Redis { label: label.to_owned(), reason })?;
+        servers.entry(url.to_owned()).or_insert(redis).clone()
+    };
+    Ok(Store::Redis(RedisStore::new(redis, prefix, settings.limits.key_value_age_max)))
 }
 
 /// The labels that any component is granted, each once.

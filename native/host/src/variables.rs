@@ -26,6 +26,13 @@ pub(crate) struct Declaration {
     _secret: bool,
 }
 
+impl Declaration {
+    /// A variable that is required unless it has a default.
+    pub(crate) fn of_default(default: Option<String>) -> Self {
+        Self { required: default.is_none(), default, ..Self::default() }
+    }
+}
+
 /// Leaves out the default: it may be a secret.
 impl fmt::Debug for Declaration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,8 @@ wasmtime::component::bindgen!({
     require_store_data_send: true,
     with: {
         "fermyon:spin/key-value.store": crate::key_value::OpenStore,
+        "wasi:keyvalue/store.bucket": crate::key_value::OpenStore,
+        "wasi:keyvalue/atomics.cas": crate::key_value::Seen,
         "spin:sqlite/sqlite.connection": plaza_sqlite::Connection,
     },
 });

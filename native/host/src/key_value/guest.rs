@@ -150,7 +150,11 @@ impl wasi::HostBucket for State {
         Ok(self.store(&bucket)?.delete(&key).await.map_err(Into::into))
     }
 
-    async fn exists(&mut self, bucket: Resource<OpenStore>, key: String) -> wasmtime::Result<Result<bool, wasi::Error>> {
+    async fn exists(
+        &mut self,
+        bucket: Resource<OpenStore>,
+        key: String,
+    ) -> wasmtime::Result<Result<bool, wasi::Error>> {
         Ok(self.store(&bucket)?.exists(&key).await.map_err(Into::into))
     }
 
@@ -181,11 +185,7 @@ impl atomics::Host for State {
         Ok(self.store(&bucket)?.increment(&key, delta).await.map_err(Into::into))
     }
 
-    async fn swap(
-        &mut self,
-        seen: Resource<Seen>,
-        value: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), atomics::CasError>> {
+    async fn swap(&mut self, seen: Resource<Seen>, value: Vec<u8>) -> wasmtime::Result<Result<(), atomics::CasError>> {
         let Seen { store, key, value: expected } = self.table.delete(seen)?;
         let outcome = async {
             if store.swap(&key, expected.as_deref(), value).await? {
@@ -237,7 +237,8 @@ impl batch::Host for State {
         keys: Vec<String>,
     ) -> wasmtime::Result<Result<Vec<(String, Option<Vec<u8>>)>, wasi::Error>> {
         let found = self.store(&bucket)?.get_many(&keys).await;
-        let pairs = |values: Vec<Option<Bytes>>| keys.into_iter().zip(values.into_iter().map(|v| v.map(Vec::from))).collect();
+        let pairs =
+            |values: Vec<Option<Bytes>>| keys.into_iter().zip(values.into_iter().map(|v| v.map(Vec::from))).collect();
         Ok(found.map(pairs).map_err(Into::into))
     }
 

@@ -392,7 +392,9 @@ mod tests {
         assert_eq!(store.shared.sweep(Duration::from_secs(60)).await.unwrap(), aged);
         assert_eq!(store.keys().await.unwrap().len(), 3 * SWEEP_KEYS as usize / 10 + 1);
         assert_eq!(store.get("key 1").await.unwrap(), None, "the cache knows");
-        assert!(store.get("key 7").await.unwrap().is_some() && store.get("of an earlier version").await.unwrap().is_some());
+        assert!(
+            store.get("key 7").await.unwrap().is_some() && store.get("of an earlier version").await.unwrap().is_some()
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod grants;
+mod key_value;
 mod limits;
 mod requests;
 mod start;

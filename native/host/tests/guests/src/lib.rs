@@ -13,6 +13,7 @@ use wasi::http::types::{
     Scheme,
 };
 use wasi::io::streams::{InputStream, StreamError};
+use wasi::keyvalue::{atomics, batch, store as wasi_key_value};
 
 struct Function;
 
@@ -91,6 +92,18 @@ impl Guest for Function {
             },
             "environment" => respond(out, 200, format!("{:?}", std::env::vars().collect::<Vec<_>>()).as_bytes()),
             "kv" => match key_value_operation(&request, first, second) {
+                Ok(text) => respond(out, 200, text.as_bytes()),
+                Err(error) => respond(out, 400, format!("{error:?}").as_bytes()),
+            },
+            "wasi-kv" => match wasi_key_value_operation(&request, first, second) {
+                Ok(text) => respond(out, 200, text.as_bytes()),
+                Err(error) => respond(out, 400, format!("{error:?}").as_bytes()),
+            },
+            "increment" => match increment(&request, first, second) {
+                Ok(sum) => respond(out, 200, sum.to_string().as_bytes()),
+                Err(error) => respond(out, 400, format!("{error:?}").as_bytes()),
+            },
+            "swap" => match swap(&request, first, second) {
                 Ok(text) => respond(out, 200, text.as_bytes()),
                 Err(error) => respond(out, 400, format!("{error:?}").as_bytes()),
             },
@@ -181,6 +194,69 @@ fn key_value_operation(
             format!("{keys:?}")
         }),
         _ => store.get(key).map(|value| format!("{:?}", value.map(|bytes| String::from_utf8(bytes).unwrap()))),
+    }
+}
+
+/// The same through `wasi:keyvalue`. PATCH sets two keys at once, PURGE removes them; both answer what is there then.
+fn wasi_key_value_operation(
+    request: &IncomingRequest,
+    label: Option<&str>,
+    key: Option<&str>,
+) -> Result<String, wasi_key_value::Error> {
+    let bucket = wasi_key_value::open(label.unwrap_or_default())?;
+    let key = key.unwrap_or_default();
+    let pair = || vec![key.to_owned(), format!("{key}+")];
+    match request.method() {
+        Method::Put => bucket.set(key, &body(request).unwrap_or_default()).map(|()| String::new()),
+        Method::Delete => bucket.delete(key).map(|()| String::new()),
+        Method::Head => bucket.exists(key).map(|exists| exists.to_string()),
+        Method::Options => bucket.list_keys(None).map(|mut response| {
+            response.keys.sort();
+            format!("{:?} {:?}", response.keys, response.cursor)
+        }),
+        Method::Trace => bucket.list_keys(Some("cursor")).map(|_| String::new()),
+        Method::Patch => {
+            let entries: Vec<_> = pair().into_iter().map(|key| (key.clone(), key.into_bytes())).collect();
+            batch::set_many(&bucket, &entries)?;
+            batch::get_many(&bucket, &pair()).map(|entries| format!("{entries:?}"))
+        }
+        Method::Other(_) => {
+            batch::delete_many(&bucket, &pair())?;
+            batch::get_many(&bucket, &pair()).map(|entries| format!("{entries:?}"))
+        }
+        _ => bucket.get(key).map(|value| format!("{:?}", value.map(|bytes| String::from_utf8(bytes).unwrap()))),
+    }
+}
+
+/// Adds the number in the body.
+fn increment(
+    request: &IncomingRequest,
+    label: Option<&str>,
+    key: Option<&str>,
+) -> Result<i64, wasi_key_value::Error> {
+    let bucket = wasi_key_value::open(label.unwrap_or_default())?;
+    let delta = String::from_utf8(body(request).unwrap_or_default()).unwrap_or_default();
+    atomics::increment(&bucket, key.unwrap_or_default(), delta.parse().unwrap_or(1))
+}
+
+/// Swaps a value for the body, after somebody else has set it (PUT) or not.
+fn swap(request: &IncomingRequest, label: Option<&str>, key: Option<&str>) -> Result<String, atomics::CasError> {
+    let failed = atomics::CasError::StoreError;
+    let bucket = wasi_key_value::open(label.unwrap_or_default()).map_err(failed)?;
+    let key = key.unwrap_or_default();
+    let seen = atomics::Cas::new(&bucket, key).map_err(failed)?;
+    let before = seen.current().map_err(failed)?;
+    if matches!(request.method(), Method::Put) {
+        bucket.set(key, b"meddled").map_err(failed)?;
+    }
+    let text = |value: Option<Vec<u8>>| value.map(|bytes| String::from_utf8(bytes).unwrap());
+    let before = text(before);
+    match atomics::swap(seen, &body(request).unwrap_or_default()) {
+        Ok(()) => Ok(format!("{before:?} swapped")),
+        Err(atomics::CasError::CasFailed(again)) => {
+            Ok(format!("{before:?} became {:?}", text(again.current().map_err(failed)?)))
+        }
+        Err(error) => Err(error),
     }
 }
 
