@@ -185,7 +185,7 @@ impl Answer {
             && !self.complete
             && !self.aborted
             && self.bytes <= self.bytes_max
-            && let Poll::Ready(frame) = Pin::new(body).poll_frame(&mut context)
+            && let Poll::Ready(frame) = poll_frame(body, &mut context)
         {
             progress = true;
             match frame.map(|frame| frame.map(Frame::into_data)) {
@@ -220,6 +220,15 @@ impl Answer {
             }
         }
     }
+}
+
+/// Takes a frame of a body if it is there. A task that has done much in one go is made to pause by Tokio's channels, which then
+/// say that there is nothing: here that would be taken for the end.
+fn poll_frame(
+    body: &mut HyperOutgoingBody,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, wasmtime_wasi_http::Error>>> {
+    tokio::task::unconstrained(poll_fn(|context| Pin::new(&mut *body).poll_frame(context))).poll_unpin(context)
 }
 
 /// The answer of a guest that has returned.

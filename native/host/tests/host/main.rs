@@ -5,6 +5,7 @@
 mod grants;
 mod key_value;
 mod limits;
+mod redis;
 mod requests;
 mod start;
 #[path = "../support/mod.rs"]

@@ -258,3 +258,12 @@ impl std::io::Write for Log {
         Ok(())
     }
 }
+
+#[tokio::test]
+async fn a_task_that_does_much_in_one_go_loses_nothing() {
+    let app = App::start(MANIFEST).await;
+    let answers = futures::future::join_all((0..300).map(|_| app.post("/t/echo", "all of it"))).await;
+    for answer in answers {
+        assert_eq!((answer.status, answer.text().as_str()), (200, "all of it"));
+    }
+}
