@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`EventLog`] is what Kafka is to its clients: topics with partitions, order per key, consumer groups with committed
-//!   offsets. [`SqliteLog`] is the embedded one.
+//!   offsets. [`KafkaLog`] is Kafka itself, [`SqliteLog`] the embedded one.
 //! - [`Publisher`] moves the rows of a context's outbox into the log: in order, at least once, each time with the same id.
 //! - [`Trigger`] calls a function for each record, by the contract of a Knative source: in order within a partition, with
 //!   retries, and a dead letter topic for what cannot be delivered.
@@ -15,12 +15,14 @@
 //! `plaza_outbox_depth{context}`, `plaza_outbox_published_total{context}`, `plaza_outbox_rejected_total{context}`,
 //! `plaza_outbox_errors_total{context}`, `plaza_publish_seconds{context}`, `plaza_trigger_lag{group,topic}`,
 //! `plaza_trigger_deliveries_total{group,outcome}`, `plaza_trigger_retries_total{group}`, `plaza_trigger_dlq_total{group}`,
-//! `plaza_trigger_delivery_seconds{group}`.
+//! `plaza_trigger_delivery_seconds{group}`; with Kafka also `plaza_kafka_errors_total{client}`,
+//! `plaza_kafka_rebalances_total{group}`, `plaza_kafka_appends_waiting`.
 
 mod clock;
 mod cloudevents;
 mod duration;
 mod embedded;
+mod kafka;
 mod log;
 mod partitioner;
 mod publisher;
@@ -31,6 +33,10 @@ mod trigger;
 pub use clock::Clock;
 pub use cloudevents::{CloudEvent, NotCloudEvent};
 pub use embedded::{SqliteLog, SqliteLogSettings};
+pub use kafka::{
+    KafkaLog, KafkaSasl, KafkaSettings, KafkaTls, SaslMechanism, TopicReport, TopicState, TopicsReport, check_topics,
+    create_topics,
+};
 pub use log::{Consumer, Delivery, EventLog, Lag, LogError, Position, Tail, TailStart, Watermark};
 pub use partitioner::{murmur2, partition_of};
 pub use publisher::{OUTBOX_DLQ, Publisher, PublisherSettings};

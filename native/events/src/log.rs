@@ -53,7 +53,8 @@ pub trait Consumer: Send {
     /// Lets the records of a partition come again, from the one after the last that was given.
     fn resume(&mut self, topic: &str, partition: u32);
 
-    /// Notes for the group that everything before these offsets is done.
+    /// Notes for the group that everything before these offsets is done. Positions of partitions that are another
+    /// member's have no effect.
     async fn commit(&mut self, positions: &[Position]) -> Result<(), LogError>;
 }
 
@@ -62,8 +63,11 @@ pub trait Consumer: Send {
 pub enum Delivery {
     /// Records of one partition, at least one.
     Records(Vec<Arc<Record>>),
-    /// These partitions (topic, partition) are another member's now: their work here is to stop, and must not be committed.
-    Revoked(Vec<(Arc<str>, u32)>),
+    /// These partitions (topic, partition) are to go to another member, which gets them at the next call of
+    /// [`Consumer::next`]. Until then what is done of them may be committed; their work must have stopped by then.
+    Revoking(Vec<(Arc<str>, u32)>),
+    /// These partitions are another member's already: their work here is to stop at once, and cannot be committed.
+    Lost(Vec<(Arc<str>, u32)>),
 }
 
 /// A reader of every partition.

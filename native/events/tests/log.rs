@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 async fn next(consumer: &mut Box<dyn Consumer>) -> Vec<Arc<Record>> {
     match soon(consumer.next()).await.unwrap() {
         Delivery::Records(records) => records,
-        Delivery::Revoked(_) => panic!("the embedded log takes nothing away"),
+        Delivery::Revoking(_) | Delivery::Lost(_) => panic!("the embedded log takes nothing away"),
     }
 }
 

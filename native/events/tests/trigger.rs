@@ -105,7 +105,8 @@ async fn a_record_is_posted_as_a_cloudevent_in_binary_mode() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path()).await;
     let (function, mut calls) = function(vec![]);
-    let trigger = start(settings(), &function, &log).await;
+    let settings = TriggerSettings { bearer_token: Some("key".to_owned()), ..settings() };
+    let trigger = start(settings, &function, &log).await;
     log.append(vec![event("friend.events", "k", "e1")]).await.unwrap();
     let call = soon(calls.recv()).await.unwrap();
     assert_eq!(call.request.method(), "POST");
@@ -120,6 +121,7 @@ async fn a_record_is_posted_as_a_cloudevent_in_binary_mode() {
         ("content-type", "application/json"),
         ("content-length", "4"),
         ("host", "notify.spin.internal"),
+        ("authorization", "Bearer key"),
     ] {
         assert_eq!(call.request.headers()[name], value, "{name}");
     }

@@ -38,10 +38,10 @@ pub(super) struct Deliverer {
     pub(super) settings: TriggerSettings,
     uri: Uri,
     host: HeaderValue,
+    authorization: Option<HeaderValue>,
     upstream: Arc<dyn Upstream>,
     log: Arc<dyn EventLog>,
     clock: Clock,
-    stop: CancellationToken,
     metrics: Metrics,
 }
 
@@ -70,7 +70,7 @@ struct Failure {
     retry_after: Option<Duration>,
 }
 
-/// The trigger stops; what is not done is for the next start.
+/// The partition's work stops; what is not done is for whoever has the partition next.
 struct Stopped;
 
 impl Deliverer {
@@ -79,7 +79,6 @@ impl Deliverer {
         upstream: Arc<dyn Upstream>,
         log: Arc<dyn EventLog>,
         clock: Clock,
-        stop: CancellationToken,
     ) -> Result<Self, LogError> {
         let authority = format!("{}.spin.internal", settings.component);
         let uri = Uri::builder().scheme(uri::Scheme::HTTP).authority(authority.as_str());
@@ -89,6 +88,7 @@ impl Deliverer {
             .map_err(|error| LogError::Invalid(format!("http://{authority}{}: {error}", settings.path)))?;
         let host = HeaderValue::try_from(&authority)
             .map_err(|error| LogError::Invalid(format!("host {authority}: {error}")))?;
+        let authorization = settings.bearer_token.as_deref().map(bearer).transpose()?;
         let group = || settings.group.clone();
         let outcome = |outcome: &'static str| metrics::counter!("plaza_trigger_deliveries_total", "group" => group(), "outcome" => outcome);
         let metrics = Metrics {
@@ -100,18 +100,18 @@ impl Deliverer {
             dead: metrics::counter!("plaza_trigger_dlq_total", "group" => group()),
             seconds: metrics::histogram!("plaza_trigger_delivery_seconds", "group" => group()),
         };
-        Ok(Self { settings, uri, host, upstream, log, clock, stop, metrics })
+        Ok(Self { settings, uri, host, authorization, upstream, log, clock, metrics })
     }
 
-    /// Delivers records of one partition, in order, until all are done or the trigger stops.
-    pub(super) async fn deliver(self: Arc<Self>, records: Vec<Arc<Record>>) -> Done {
+    /// Delivers records of one partition, in order, until all are done or it is told to stop.
+    pub(super) async fn deliver(self: Arc<Self>, records: Vec<Arc<Record>>, stop: CancellationToken) -> Done {
         let mut done = Done { topic: "".into(), partition: 0, next: None };
         if let Some(first) = records.first() {
             (done.topic, done.partition) = (first.topic.clone(), first.partition);
         }
         let mut rest = records.as_slice();
         while let Some(first) = rest.first() {
-            if self.stop.is_cancelled() {
+            if stop.is_cancelled() {
                 break;
             }
             let batch = self.batch(rest);
@@ -122,7 +122,7 @@ impl Deliverer {
             }
             // The whole of the batch that failed one by one, before there is a batch again.
             for record in if batch.is_empty() { std::slice::from_ref(first) } else { batch } {
-                if self.stop.is_cancelled() || self.deliver_one(record).await.is_err() {
+                if stop.is_cancelled() || self.deliver_one(record, &stop).await.is_err() {
                     return done;
                 }
                 done.next = Some(record.offset + 1);
@@ -132,7 +132,7 @@ impl Deliverer {
         if records.len() < self.settings.batch_max {
             // What comes meanwhile goes together.
             tokio::select! {
-                () = self.stop.cancelled() => {}
+                () = stop.cancelled() => {}
                 () = time::sleep(self.settings.batch_linger) => {}
             }
         }
@@ -165,13 +165,13 @@ impl Deliverer {
     }
 
     /// Delivers a record, or gives it up.
-    async fn deliver_one(&self, record: &Record) -> Result<(), Stopped> {
+    async fn deliver_one(&self, record: &Record, stop: &CancellationToken) -> Result<(), Stopped> {
         let (headers, body) = match request(record) {
             Ok(request) => request,
             Err(error) => {
                 self.metrics.rejected.increment(1);
                 let failure = Failure { status: None, reason: error.to_string(), retry_after: None };
-                return self.give_up(record, &failure, 0).await;
+                return self.give_up(record, &failure, 0, stop).await;
             }
         };
         let mut attempts = 0;
@@ -184,13 +184,13 @@ impl Deliverer {
                 }
                 Outcome::Rejected(failure) => {
                     self.metrics.rejected.increment(1);
-                    return self.give_up(record, &failure, attempts).await;
+                    return self.give_up(record, &failure, attempts, stop).await;
                 }
                 Outcome::Failed(failure) => failure,
             };
             self.metrics.failed.increment(1);
             if attempts >= self.settings.attempts_max {
-                return self.give_up(record, &failure, attempts).await;
+                return self.give_up(record, &failure, attempts, stop).await;
             }
             let pause = pause(&self.settings, attempts, failure.retry_after, random());
             tracing::debug!(
@@ -206,7 +206,7 @@ impl Deliverer {
             self.metrics.retries.increment(1);
             tokio::select! {
                 () = time::sleep(pause) => {}
-                () = self.stop.cancelled() => return Err(Stopped),
+                () = stop.cancelled() => return Err(Stopped),
             }
         }
     }
@@ -228,6 +228,9 @@ impl Deliverer {
         request.headers_mut().clone_from(headers);
         request.headers_mut().insert(header::HOST, self.host.clone());
         request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization.clone());
+        }
 
         let (answer, answer_body) = self.upstream.call(request).await.into_parts();
         let status = answer.status;
@@ -249,7 +252,13 @@ impl Deliverer {
     }
 
     /// Puts a record into the dead letter topic; the partition waits until that has worked.
-    async fn give_up(&self, record: &Record, failure: &Failure, attempts: u32) -> Result<(), Stopped> {
+    async fn give_up(
+        &self,
+        record: &Record,
+        failure: &Failure,
+        attempts: u32,
+        stop: &CancellationToken,
+    ) -> Result<(), Stopped> {
         tracing::error!(
             group = self.settings.group,
             topic = &*record.topic,
@@ -273,7 +282,7 @@ impl Deliverer {
                     tracing::error!(group = self.settings.group, %error, "dead letter could not be appended; trying again");
                     tokio::select! {
                         () = time::sleep(pause) => {}
-                        () = self.stop.cancelled() => return Err(Stopped),
+                        () = stop.cancelled() => return Err(Stopped),
                     }
                     pause = (pause * 2).min(pause_max);
                 }
@@ -305,6 +314,14 @@ impl Deliverer {
             timestamp_ms: record.timestamp_ms,
         }
     }
+}
+
+/// The value of the header `Authorization` with a token, kept out of logs.
+fn bearer(token: &str) -> Result<HeaderValue, LogError> {
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| LogError::Invalid("a trigger's bearer token has characters that no header may have".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The beginning of an answer's body. Where it breaks off, what came is enough: the status says what became of the event.

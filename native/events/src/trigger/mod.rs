@@ -18,7 +18,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use plaza_http::Upstream;
 use tokio::{
-    task::{AbortHandle, JoinHandle, JoinSet},
+    task::{AbortHandle, Id, JoinError, JoinHandle, JoinSet},
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -32,12 +32,15 @@ pub use settings::TriggerSettings;
 const LAG_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a failure of the log.
 const LOG_RETRY_DELAY: Duration = Duration::from_millis(500);
+/// How long the last commit may take when a trigger stops.
+const LAST_COMMIT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Delivers records until it is stopped. Dropping it stops it at once; what was not committed is delivered again.
 pub struct Trigger {
     stop: CancellationToken,
     stop_time_max: Duration,
     task: Option<JoinHandle<()>>,
+    lag: AbortHandle,
 }
 
 impl Trigger {
@@ -48,19 +51,20 @@ impl Trigger {
         log: Arc<dyn EventLog>,
         clock: Clock,
     ) -> Result<Self, LogError> {
+        let deliverer = Arc::new(Deliverer::new(settings.clone(), upstream, log.clone(), clock)?);
         let consumer = log.consumer(&settings.group, &settings.topics).await?;
         let stop = CancellationToken::new();
         let stop_time_max = settings.stop_time_max;
         let dispatcher = Dispatcher {
             consumer,
-            log: log.clone(),
             group: settings.group.clone(),
-            deliverer: Arc::new(Deliverer::new(settings, upstream, log, clock, stop.clone())?),
+            deliverer,
             stop: stop.clone(),
             working: JoinSet::new(),
             workers: HashMap::new(),
         };
-        Ok(Self { stop, stop_time_max, task: Some(tokio::spawn(dispatcher.run())) })
+        let task = Some(tokio::spawn(dispatcher.run()));
+        Ok(Self { stop, stop_time_max, task, lag: tokio::spawn(note_lags(log, settings)).abort_handle() })
     }
 
     /// Begins nothing more, waits for the requests that are under way, within a bound of time, and commits.
@@ -68,7 +72,7 @@ impl Trigger {
         self.stop.cancel();
         if let Some(task) = &mut self.task
             // Some time beyond what the dispatcher takes by itself, for its last commit.
-            && time::timeout(self.stop_time_max + LOG_RETRY_DELAY, task).await.is_err()
+            && time::timeout(self.stop_time_max + LAST_COMMIT_TIME_MAX, task).await.is_err()
         {
             tracing::warn!("a trigger did not stop in time; its last records will be delivered again");
         }
@@ -77,6 +81,7 @@ impl Trigger {
 
 impl Drop for Trigger {
     fn drop(&mut self) {
+        self.lag.abort();
         if let Some(task) = &self.task {
             task.abort();
         }
@@ -86,46 +91,47 @@ impl Drop for Trigger {
 /// Gives each partition's records to a worker, one portion at a time, and commits what is done.
 struct Dispatcher {
     consumer: Box<dyn Consumer>,
-    log: Arc<dyn EventLog>,
     group: String,
     deliverer: Arc<Deliverer>,
     stop: CancellationToken,
     /// At most one worker per partition: a partition is paused while it has one.
     working: JoinSet<Done>,
-    workers: HashMap<(Arc<str>, u32), AbortHandle>,
+    workers: HashMap<Partition, Worker>,
+}
+
+/// A partition, by topic and number.
+type Partition = (Arc<str>, u32);
+
+/// A task that delivers a portion of a partition.
+struct Worker {
+    task: AbortHandle,
+    /// Tells it to stop after the request that is under way.
+    stop: CancellationToken,
 }
 
 impl Dispatcher {
     async fn run(mut self) {
-        let mut lag = time::interval(LAG_INTERVAL);
-        lag.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 delivery = self.consumer.next() => match delivery {
                     Ok(Delivery::Records(records)) => self.begin(records),
-                    Ok(Delivery::Revoked(partitions)) => {
-                        for partition in partitions {
-                            if let Some(worker) = self.workers.remove(&partition) {
-                                worker.abort();
-                            }
-                        }
-                    }
+                    Ok(Delivery::Revoking(partitions)) => self.release(&partitions).await,
+                    Ok(Delivery::Lost(partitions)) => self.give_up(&partitions),
                     Err(LogError::Closed) => break,
                     Err(error) => {
                         tracing::warn!(group = self.group, %error, "log could not be read; trying again");
                         time::sleep(LOG_RETRY_DELAY).await;
                     }
                 },
-                Some(done) = self.working.join_next() => {
+                Some(done) = self.working.join_next_with_id() => {
                     let mut positions: Vec<_> = self.end(done).into_iter().collect();
                     // What ends at the same time is committed together.
-                    while let Some(done) = self.working.try_join_next() {
+                    while let Some(done) = self.working.try_join_next_with_id() {
                         positions.extend(self.end(done));
                     }
                     self.commit(&positions).await;
                 }
-                _ = lag.tick() => note_lag(&*self.log, &self.deliverer.settings).await,
             }
         }
         self.finish().await;
@@ -135,24 +141,63 @@ impl Dispatcher {
         let Some(first) = records.first() else { return };
         let partition = (first.topic.clone(), first.partition);
         self.consumer.pause(&partition.0, partition.1);
-        let worker = self.working.spawn(self.deliverer.clone().deliver(records));
-        self.workers.insert(partition, worker);
+        let stop = self.stop.child_token();
+        let task = self.working.spawn(self.deliverer.clone().deliver(records, stop.clone()));
+        self.workers.insert(partition, Worker { task, stop });
     }
 
     /// What to commit for a worker that has ended.
-    fn end(&mut self, done: Result<Done, tokio::task::JoinError>) -> Option<Position> {
+    fn end(&mut self, done: Result<(Id, Done), JoinError>) -> Option<Position> {
         match done {
-            Ok(Done { topic, partition, next }) => {
-                self.workers.remove(&(topic.clone(), partition));
+            Ok((id, Done { topic, partition, next })) => {
+                let key = (topic, partition);
+                // Else it was given up: the partition is another's, or has come back and has a new worker.
+                self.workers.get(&key).filter(|worker| worker.task.id() == id)?;
+                self.workers.remove(&key);
+                let (topic, partition) = key;
                 self.consumer.resume(&topic, partition);
                 next.map(|offset| Position { topic, partition, offset })
             }
-            // Revoked: another's now.
+            // Given up.
             Err(error) if error.is_cancelled() => None,
             Err(error) => {
                 // A bug. Its partition stays paused, so that nothing is skipped; the others go on.
                 tracing::error!(group = self.group, %error, "delivery to a partition has ended for good");
                 None
+            }
+        }
+    }
+
+    /// Stops the work on partitions that another member is waiting for, and commits what is done of them, so that it is
+    /// not done again there.
+    async fn release(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            if let Some(worker) = self.workers.get(partition) {
+                worker.stop.cancel();
+            }
+        }
+        let deadline = time::sleep(self.deliverer.settings.stop_time_max);
+        tokio::pin!(deadline);
+        let mut positions = Vec::new();
+        while partitions.iter().any(|partition| self.workers.contains_key(partition)) {
+            tokio::select! {
+                Some(done) = self.working.join_next_with_id() => positions.extend(self.end(done)),
+                () = &mut deadline => {
+                    tracing::warn!(group = self.group, "requests under way were given up; another member makes them again");
+                    break;
+                }
+                else => break,
+            }
+        }
+        self.commit(&positions).await;
+        self.give_up(partitions);
+    }
+
+    /// Ends the work on partitions at once.
+    fn give_up(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            if let Some(worker) = self.workers.remove(partition) {
+                worker.task.abort();
             }
         }
     }
@@ -173,7 +218,7 @@ impl Dispatcher {
         let mut positions = Vec::new();
         loop {
             tokio::select! {
-                done = self.working.join_next() => match done {
+                done = self.working.join_next_with_id() => match done {
                     Some(done) => positions.extend(self.end(done)),
                     None => break,
                 },
@@ -187,11 +232,21 @@ impl Dispatcher {
     }
 }
 
+/// Keeps the gauges of a group's lag up to date.
+async fn note_lags(log: Arc<dyn EventLog>, settings: TriggerSettings) {
+    let mut ticks = time::interval(LAG_INTERVAL);
+    ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        note_lag(&*log, &settings).await;
+    }
+}
+
 async fn note_lag(log: &dyn EventLog, settings: &TriggerSettings) {
     let lag = match log.lag(&settings.group).await {
         Ok(lag) => lag,
         Err(error) => {
-            tracing::warn!(group = settings.group, %error, "lag is not known");
+            tracing::debug!(group = settings.group, %error, "lag is not known");
             return;
         }
     };

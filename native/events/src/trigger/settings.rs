@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use crate::duration;
 
 /// What a trigger delivers, to whom, and how patiently. The durations' defaults give a function that is down about a
 /// minute and a half before its records go to the dead letter topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TriggerSettings {
     /// The topics.
     pub topics: Vec<String>,
@@ -16,6 +16,8 @@ pub struct TriggerSettings {
     pub component: String,
     /// The request's path.
     pub path: String,
+    /// Sent as `Authorization: Bearer …` with each request; without one, functions that ask for it refuse every event.
+    pub bearer_token: Option<String>,
     /// Most records in one request. With 1, each is a request in binary mode. With more, those that wait together are one
     /// request in batched mode; if it is not answered 2xx, each of them is sent by itself, in order.
     pub batch_max: usize,
@@ -34,6 +36,28 @@ pub struct TriggerSettings {
     pub timeout: Duration,
     /// How long requests under way may take when the trigger stops.
     pub stop_time_max: Duration,
+}
+
+/// Everything but the token.
+impl fmt::Debug for TriggerSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TriggerSettings")
+            .field("topics", &self.topics)
+            .field("group", &self.group)
+            .field("component", &self.component)
+            .field("path", &self.path)
+            .field("bearer_token", &self.bearer_token.as_ref().map(|_| "…"))
+            .field("batch_max", &self.batch_max)
+            .field("batch_linger", &self.batch_linger)
+            .field("attempts_max", &self.attempts_max)
+            .field("backoff_initial", &self.backoff_initial)
+            .field("backoff_max", &self.backoff_max)
+            .field("retry_after_max", &self.retry_after_max)
+            .field("timeout", &self.timeout)
+            .field("stop_time_max", &self.stop_time_max)
+            .finish()
+    }
 }
 
 /// The keys of an entry that are not about what is consumed by whom.
@@ -62,6 +86,7 @@ impl TriggerSettings {
             group: group.to_owned(),
             component: component.to_owned(),
             path: "/".to_owned(),
+            bearer_token: None,
             batch_max: 1,
             batch_linger: Duration::ZERO,
             attempts_max: 10,
@@ -126,6 +151,13 @@ mod tests {
         assert_eq!(read(""), Ok(TriggerSettings::new("c", "g", vec!["t".to_owned()])));
         let settings = read("batch_max = 64\nbackoff_max = \"5s\"\npath = \"/events\"").unwrap();
         assert_eq!((settings.batch_max, settings.backoff_max.as_secs(), settings.path.as_str()), (64, 5, "/events"));
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let token = Some("s3cret".to_owned());
+        let settings = TriggerSettings { bearer_token: token, ..TriggerSettings::new("c", "g", vec![]) };
+        assert!(!format!("{settings:?}").contains("s3cret"));
     }
 
     #[test]

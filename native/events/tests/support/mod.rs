@@ -4,7 +4,11 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use plaza_events::{CloudEvent, EventLog, NewRecord, Record, SqliteLog, SqliteLogSettings, Tail, Topics};
+use plaza_events::{
+    CloudEvent, EventLog, KafkaLog, KafkaSettings, NewRecord, Record, SqliteLog, SqliteLogSettings, Tail, Topics,
+    create_topics,
+};
+use plaza_test_servers::Kafka;
 
 pub(crate) const TOPICS: &str = r#"
     [dlq]
@@ -28,6 +32,23 @@ pub(crate) async fn open(directory: &Path) -> Arc<SqliteLog> {
 
 pub(crate) async fn open_with(directory: &Path, settings: SqliteLogSettings) -> Arc<SqliteLog> {
     Arc::new(SqliteLog::open(directory, &Topics::parse(TOPICS).unwrap(), settings).await.unwrap())
+}
+
+/// [`TOPICS`] under other names, so that tests which share a cluster do not meet.
+pub(crate) fn topics_of(test: &str) -> Topics {
+    Topics::parse(&TOPICS.replace("name = \"", &format!("name = \"{test}."))).unwrap()
+}
+
+/// A log on a cluster, with the topics of a test. `outbox.dlq` is there for all.
+pub(crate) async fn open_kafka(kafka: &Kafka, test: &str) -> Arc<KafkaLog> {
+    open_kafka_with(KafkaSettings::new(kafka.brokers()), test).await
+}
+
+pub(crate) async fn open_kafka_with(settings: KafkaSettings, test: &str) -> Arc<KafkaLog> {
+    let topics = topics_of(test);
+    let report = create_topics(&settings, &topics, None).await.unwrap();
+    assert!(report.is_usable(), "{report:?}");
+    Arc::new(KafkaLog::open(settings, &topics).await.unwrap())
 }
 
 /// A record whose value is its id.
@@ -67,8 +88,13 @@ pub(crate) async fn records(tail: &mut Box<dyn Tail>, count: usize) -> Vec<Arc<R
     records
 }
 
-/// Everything in a topic.
+/// Everything in a topic of the embedded log.
 pub(crate) async fn all(log: &SqliteLog, topic: &str) -> Vec<Arc<Record>> {
+    all_of(log, topic).await
+}
+
+/// Everything in a topic.
+pub(crate) async fn all_of(log: &dyn EventLog, topic: &str) -> Vec<Arc<Record>> {
     let mut records = Vec::new();
     for watermark in log.watermarks(&[topic.to_owned()]).await.unwrap() {
         let mut from = watermark.low;
@@ -83,5 +109,5 @@ pub(crate) async fn all(log: &SqliteLog, topic: &str) -> Vec<Arc<Record>> {
 
 /// Waits for what must happen soon; what does not is a failure, not a hang.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("nothing happened within ten seconds")
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("nothing happened within thirty seconds")
 }
