@@ -20,6 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::headers::{self, REQUEST_ID};
 use crate::hosts::chaining_target;
 use crate::metrics::{ComponentMetrics, InUse, Limit};
+use crate::mysql::Pools;
 use crate::outbound::Boxed;
 use crate::output::Lines;
 use crate::routes::{Router, WELL_KNOWN_PREFIX};
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) names: HashMap<String, usize>,
     /// The answer of `/.well-known/spin/info`.
     pub(crate) info: Bytes,
+    pub(crate) mysql: Pools,
     /// One permit per instance that may run for a request from outside.
     pub(crate) permits: Arc<Semaphore>,
     /// One permit per instance that may run for a request from a component.

@@ -48,6 +48,11 @@ impl AllowedHost {
             && self.port.allows(uri.port_u16(), scheme)
     }
 
+    /// Whether a connection of this scheme may go to this host (in lower case) and port.
+    pub(crate) fn allows_server(&self, scheme: &str, host: &str, port: u16) -> bool {
+        self.allows_scheme(scheme) && self.host.allows(host) && self.port.allows(Some(port), scheme)
+    }
+
     /// Whether a request may go to this application itself.
     pub(crate) fn allows_self(&self) -> bool {
         (self.allows_scheme("http") || self.allows_scheme("https")) && matches!(self.host, Host::Any | Host::Itself)
@@ -59,7 +64,8 @@ impl AllowedHost {
     }
 
     fn read(entry: &str) -> Result<Self, String> {
-        let (scheme, rest) = entry.trim().split_once("://").ok_or("has no scheme (http://, https:// or *://)")?;
+        let (scheme, rest) =
+            entry.trim().split_once("://").ok_or("has no scheme (http://, https://, mysql:// or *://)")?;
         let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
         let port = match port.split_once('/') {
             Some((port, "")) => port,
@@ -70,8 +76,8 @@ impl AllowedHost {
         let host = Host::parse(host)?;
         let scheme = match scheme {
             "*" => None,
-            "http" | "https" => Some(scheme.to_owned()),
-            other => return Err(format!("is for {other}, and this host offers outbound http and https only")),
+            "http" | "https" | "mysql" => Some(scheme.to_owned()),
+            other => return Err(format!("is for {other}, and this host offers outbound http, https and mysql only")),
         };
         Ok(Self { scheme, host, port })
     }
@@ -247,7 +253,6 @@ mod tests {
             "http://",
             "insecure:allow-all",
             "redis://a",
-            "mysql://*:3306",
         ] {
             assert!(AllowedHost::parse(bad).is_err(), "{bad}");
         }
@@ -261,6 +266,18 @@ mod tests {
         assert!(own("*://*:*"));
         assert!(!own("http://example.com"));
         assert!(!allows(&["http://self"], "http://self"), "`self` is a keyword, not a name");
+    }
+
+    #[test]
+    fn database_servers() {
+        let allows = |entry, host, port| AllowedHost::parse(entry).unwrap().allows_server("mysql", host, port);
+        assert!(allows("mysql://db.example.com", "db.example.com", 3306));
+        assert!(!allows("mysql://db.example.com", "db.example.com", 3307));
+        assert!(!allows("mysql://db.example.com", "other.example.com", 3306));
+        assert!(allows("mysql://127.0.0.0/8:*", "127.0.0.1", 33060));
+        assert!(allows("*://*:*", "db", 1));
+        assert!(!allows("https://db:3306", "db", 3306));
+        assert!(!allows("mysql://self:3306", "self", 3306));
     }
 
     #[test]

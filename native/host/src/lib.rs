@@ -19,7 +19,10 @@
 //! `plaza_request_seconds{component}`, `plaza_instances{component}`, `plaza_traps_total{component}`,
 //! `plaza_limits_total{limit}`, `plaza_outbound_requests_total{to}`, `plaza_key_value_cache_total{store,result}`,
 //! `plaza_key_value_cache_evictions_total{store}`, `plaza_key_value_swept_total{store}`,
-//! `plaza_redis_calls_total{result}`, `plaza_redis_call_seconds`, `plaza_grants_used_total{component,kind,name}`,
+//! `plaza_redis_calls_total{result}`, `plaza_redis_call_seconds`, `plaza_mysql_connections{database}`,
+//! `plaza_mysql_wait_seconds{database}`, `plaza_mysql_statements_total{database}`,
+//! `plaza_mysql_statement_seconds{database}`, `plaza_mysql_errors_total{database,kind}`,
+//! `plaza_grants_used_total{component,kind,name}`,
 //! `plaza_grants_refused_total{component,kind}`.
 //!
 //! Log targets (`tracing`): `plaza::access` (one event per request, info), `plaza::guest` (what functions print: standard
@@ -38,6 +41,7 @@ mod key_value;
 mod locked;
 mod manifest;
 mod metrics;
+mod mysql;
 mod outbound;
 mod output;
 mod routes;
@@ -59,10 +63,11 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use plaza_http::{Body, Upstream};
 use plaza_sqlite::Database;
+use tokio::sync::watch;
 
 pub use error::{Error, Problems};
 pub use manifest::KafkaTrigger;
-pub use settings::{HostSettings, KeyValuePlace, Limits, Places};
+pub use settings::{HostSettings, KeyValuePlace, Limits, MysqlSettings, Places};
 pub use start::compile;
 
 /// How long requests that [`Host::stop`] has cancelled get to notice.
@@ -129,6 +134,12 @@ impl Host {
         self.databases.clone()
     }
 
+    /// Counts the changes that this host commits to the MySQL database of an address: so that who reads what functions
+    /// write there need not look for it all the time. The address is the one that functions use, to the letter.
+    pub fn mysql_commits(&self, address: &str) -> Result<watch::Receiver<u64>, plaza_mysql::Error> {
+        self.shared.mysql.commits(address)
+    }
+
     /// The components, in order of their names.
     pub fn components(&self) -> &[ComponentInfo] {
         &self.components
@@ -150,6 +161,7 @@ impl Host {
                 tracing::warn!(running = shared.requests.len(), "requests are still in progress");
             }
         }
+        shared.mysql.close();
         for store in &self.key_value_stores {
             store.close().await;
         }

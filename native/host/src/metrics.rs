@@ -75,6 +75,9 @@ pub(crate) enum Limit {
     Body,
     ChainDepth,
     SqliteConnections,
+    MysqlConnections,
+    MysqlWait,
+    MysqlAddresses,
     KeyValueStores,
     Output,
 }
@@ -90,6 +93,9 @@ impl Limit {
             Self::Body => "body",
             Self::ChainDepth => "chain_depth",
             Self::SqliteConnections => "sqlite_connections",
+            Self::MysqlConnections => "mysql_connections",
+            Self::MysqlWait => "mysql_wait",
+            Self::MysqlAddresses => "mysql_addresses",
             Self::KeyValueStores => "key_value_stores",
             Self::Output => "output",
         };
@@ -113,4 +119,16 @@ pub(crate) fn describe() {
     metrics::describe_counter!("plaza_redis_calls_total", "Calls to Redis, by what became of them.");
     metrics::describe_histogram!("plaza_redis_call_seconds", metrics::Unit::Seconds, "Time of a call to Redis.");
     metrics::describe_counter!("plaza_key_value_swept_total", "Entries removed because nobody wrote them for long.");
+    metrics::describe_gauge!("plaza_mysql_connections", "Open connections, by database.");
+    metrics::describe_histogram!(
+        "plaza_mysql_wait_seconds",
+        metrics::Unit::Seconds,
+        "Time until a guest's turn on one of the connections."
+    );
+    metrics::describe_counter!("plaza_mysql_statements_total", "Statements that guests ran, by database.");
+    metrics::describe_histogram!("plaza_mysql_statement_seconds", metrics::Unit::Seconds, "Time of a statement.");
+    metrics::describe_counter!(
+        "plaza_mysql_errors_total",
+        "Statements and connections that failed, by database and kind."
+    );
 }

@@ -39,6 +39,8 @@ pub struct HostSettings {
     pub redis_url: Option<String>,
     /// Where databases and stores lie that are neither in the state directory nor in that Redis, by their labels.
     pub places: Places,
+    /// How MySQL servers are reached.
+    pub mysql: MysqlSettings,
 }
 
 /// Databases and stores at places of their own, as Spin's runtime configuration has them.
@@ -83,6 +85,7 @@ impl HostSettings {
             sqlite: plaza_sqlite::Settings::default(),
             redis_url: None,
             places: Places::default(),
+            mysql: MysqlSettings::default(),
         }
     }
 }
@@ -102,7 +105,55 @@ impl fmt::Debug for HostSettings {
             .field("sqlite", &self.sqlite)
             .field("redis", &self.redis_url.is_some())
             .field("places", &self.places)
+            .field("mysql", &self.mysql)
             .finish()
+    }
+}
+
+/// How MySQL and MariaDB servers are reached: for each address that functions use, by itself.
+#[derive(Debug, Clone)]
+pub struct MysqlSettings {
+    /// Connections that are open at the same time. A statement that needs one more waits.
+    pub connections_max: usize,
+    /// Connections that stay open however long nobody uses them.
+    pub connections_min: usize,
+    /// How long a guest waits for a connection before its statement fails with "too many connections".
+    pub wait_max: Duration,
+    /// How long the server may take to accept a connection.
+    pub connect_time_max: Duration,
+    /// How long a connection stays open that nobody uses. Less than the server's `wait_timeout`.
+    pub idle_time_max: Duration,
+    /// How long a statement may take. One that takes longer fails, and is ended on the server with its whole transaction.
+    pub statement_time_max: Duration,
+    /// How long a statement may wait for a row that another transaction holds, in seconds: the server's
+    /// `innodb_lock_wait_timeout`.
+    pub lock_wait_seconds_max: u32,
+    /// Rows of a statement's result; more is an error.
+    pub result_rows_max: usize,
+    /// Memory that a statement's result may take, in bytes; more is an error.
+    pub result_bytes_max: usize,
+    /// Statements that stay prepared on each connection, the most recently used.
+    pub statements_prepared_max: usize,
+    /// Addresses whose connections are kept.
+    pub addresses_max: usize,
+}
+
+impl Default for MysqlSettings {
+    fn default() -> Self {
+        Self {
+            // Four contexts have room within MySQL's own default of 151 for all its clients.
+            connections_max: 32,
+            connections_min: 1,
+            wait_max: Duration::from_secs(2),
+            connect_time_max: Duration::from_secs(3),
+            idle_time_max: Duration::from_mins(1),
+            statement_time_max: Duration::from_secs(10),
+            lock_wait_seconds_max: 5,
+            result_rows_max: 100_000,
+            result_bytes_max: 16 << 20,
+            statements_prepared_max: 64,
+            addresses_max: 64,
+        }
     }
 }
 
@@ -136,6 +187,8 @@ pub struct Limits {
     pub chain_depth_max: u8,
     /// SQLite connections that one instance may hold open.
     pub sqlite_connections_max: usize,
+    /// MySQL connections that one instance may hold open.
+    pub mysql_connections_max: usize,
     /// Key-value stores that one instance may hold open.
     pub key_value_stores_max: usize,
     /// How long an entry of a key-value store lasts after it was last written. What is kept there is derived or short-lived;
@@ -165,6 +218,7 @@ impl Default for Limits {
             response_buffer_bytes_max: 256 << 10,
             chain_depth_max: 8,
             sqlite_connections_max: 8,
+            mysql_connections_max: 8,
             key_value_stores_max: 32,
             key_value_age_max: Duration::from_hours(24),
             redis_call_time_max: Duration::from_millis(500),

@@ -25,6 +25,7 @@ use crate::hosts::AllowedHost;
 use crate::key_value::{Layout, Redis, RedisStore, SqliteStore, Store};
 use crate::manifest::{Component as Declared, Manifest};
 use crate::metrics::ComponentMetrics;
+use crate::mysql::Pools;
 use crate::routes::Router;
 use crate::settings::{HostSettings, KeyValuePlace, Limits};
 use crate::state::{self, Component};
@@ -117,6 +118,7 @@ pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
         components,
         names,
         info: info(&manifest),
+        mysql: Pools::new(settings.mysql),
         permits: Arc::new(Semaphore::new(settings.limits.instances_max as usize)),
         chained_permits: Arc::new(Semaphore::new(settings.limits.chained_instances_max as usize)),
         waiting: AtomicU32::new(0),

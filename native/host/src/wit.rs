@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
         "fermyon:spin/key-value.store": crate::key_value::OpenStore,
         "wasi:keyvalue/store.bucket": crate::key_value::OpenStore,
         "wasi:keyvalue/atomics.cas": crate::key_value::Seen,
+        "fermyon:spin/mysql.connection": crate::mysql::Connection,
         "spin:sqlite/sqlite.connection": plaza_sqlite::Connection,
     },
 });

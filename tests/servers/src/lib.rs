@@ -4,9 +4,11 @@
 //! so and passes: `let Some(kafka) = Kafka::start(1) else { return };`. With `PLAZA_REQUIRE_SERVERS=1` it fails instead.
 
 mod kafka;
+mod mariadb;
 mod redis;
 mod server;
 
 pub use kafka::Kafka;
+pub use mariadb::MariaDb;
 pub use redis::Redis;
 pub use server::Server;

@@ -5,6 +5,7 @@
 mod grants;
 mod key_value;
 mod limits;
+mod mysql;
 mod redis;
 mod requests;
 mod start;

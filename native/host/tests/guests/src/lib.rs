@@ -4,7 +4,8 @@
 wit_bindgen::generate!({ path: "../../../../wit", world: "function", generate_all });
 
 use exports::wasi::http::incoming_handler::Guest;
-use fermyon::spin::{key_value, variables};
+use fermyon::spin::rdbms_types::ParameterValue;
+use fermyon::spin::{key_value, mysql, variables};
 use spin::sqlite::sqlite;
 use wasi::clocks::monotonic_clock;
 use wasi::http::outgoing_handler;
@@ -111,6 +112,21 @@ impl Guest for Function {
                 Ok(text) => respond(out, 200, text.as_bytes()),
                 Err(error) => respond(out, 400, format!("{error:?}").as_bytes()),
             },
+            "mysql" => match mysql_statements(&request) {
+                Ok(text) => respond(out, 200, text.as_bytes()),
+                Err(error) => respond(out, 400, format!("{error:?}").as_bytes()),
+            },
+            "mysql-open" => {
+                let address = String::from_utf8(body(&request).unwrap_or_default()).unwrap_or_default();
+                let mut open = Vec::new();
+                let error = loop {
+                    match mysql::Connection::open(&address) {
+                        Ok(connection) => open.push(connection),
+                        Err(error) => break error,
+                    }
+                };
+                respond(out, 200, format!("{} {error:?}", open.len()).as_bytes());
+            }
             "open" => {
                 let mut open = Vec::new();
                 let error = loop {
@@ -282,6 +298,49 @@ fn statements(request: &IncomingRequest, label: &str) -> Result<String, sqlite::
         answer = format!("{:?} {rows:?} {} {}", result.columns, connection.last_insert_rowid(), connection.changes());
     }
     Ok(answer)
+}
+
+/// Runs the lines of the body on one connection to the address in its first line, and says what the last one answered.
+/// A line is a statement with its parameters behind tabs (`i:5`, `u:5`, `f:0.5`, `s:text`, `b:text`, `n:`), or one of `!sleep <ms>`,
+/// `!panic`. The error of a statement behind `~` is an answer.
+fn mysql_statements(request: &IncomingRequest) -> Result<String, mysql::Error> {
+    let text = String::from_utf8(body(request).unwrap_or_default()).unwrap_or_default();
+    let mut lines = text.lines();
+    let connection = mysql::Connection::open(lines.next().unwrap_or_default())?;
+    let mut answer = String::new();
+    for line in lines {
+        let mut words = line.split('\t');
+        let statement = words.next().unwrap_or_default();
+        match statement.split_once(' ') {
+            Some(("!sleep", milliseconds)) => sleep(number(Some(milliseconds))),
+            _ if statement == "!panic" => panic!("on purpose"),
+            _ => {
+                let parameters: Vec<_> = words.map(mysql_parameter).collect();
+                let result = connection.query(statement.trim_start_matches('~'), &parameters);
+                answer = match result {
+                    Ok(found) => {
+                        let columns: Vec<_> = found.columns.iter().map(|c| (c.name.as_str(), c.data_type)).collect();
+                        format!("{columns:?} {:?}", found.rows)
+                    }
+                    Err(error) if statement.starts_with('~') => format!("{error:?}"),
+                    Err(error) => return Err(error),
+                };
+            }
+        }
+    }
+    Ok(answer)
+}
+
+fn mysql_parameter(word: &str) -> ParameterValue {
+    let (kind, text) = word.split_once(':').unwrap();
+    match kind {
+        "i" => ParameterValue::Int64(text.parse().unwrap()),
+        "u" => ParameterValue::Uint8(text.parse().unwrap()),
+        "f" => ParameterValue::Floating64(text.parse().unwrap()),
+        "s" => ParameterValue::Str(text.to_owned()),
+        "b" => ParameterValue::Binary(text.as_bytes().to_vec()),
+        _ => ParameterValue::DbNull,
+    }
 }
 
 fn fetch(url: &str) -> Result<(u16, Vec<u8>), String> {
