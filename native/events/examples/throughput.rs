@@ -10,7 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use plaza_events::{
-    Clock, EventLog, NewRecord, Publisher, PublisherSettings, SqliteLog, SqliteLogSettings, Tail, TailStart, Topics,
+    Clock, EventLog, NewRecord, Publisher, PublisherSettings, SqliteLog, SqliteLogSettings, SqliteOutbox, Tail,
+    TailStart, Topics,
 };
 use plaza_sqlite::{Database, Settings};
 
@@ -80,7 +81,7 @@ async fn bulk(database: &Arc<Database>, log: &Arc<SqliteLog>) -> Result<()> {
     let (start, cpu) = (Instant::now(), cpu_time()?);
     Publisher::start(
         "chat",
-        database.clone(),
+        Arc::new(SqliteOutbox::new(database.clone())),
         log.clone(),
         PublisherSettings { drain_time_max: Duration::from_mins(1), ..PublisherSettings::default() },
     )
@@ -98,7 +99,12 @@ async fn bulk(database: &Arc<Database>, log: &Arc<SqliteLog>) -> Result<()> {
 /// 5,000 rows a second in transactions of five, with a tail that reads along.
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
 async fn steady(database: &Arc<Database>, log: &Arc<SqliteLog>, time: Duration) -> Result<()> {
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), PublisherSettings::default());
+    let publisher = Publisher::start(
+        "chat",
+        Arc::new(SqliteOutbox::new(database.clone())),
+        log.clone(),
+        PublisherSettings::default(),
+    );
     let tail = log.tail(&[TOPIC.to_owned()], TailStart::Last(0)).await?;
     let rows = 5_000 * u32::try_from(time.as_secs())?;
     let reader = tokio::spawn(latencies(tail, rows as usize));
@@ -122,7 +128,12 @@ async fn steady(database: &Arc<Database>, log: &Arc<SqliteLog>, time: Duration) 
 /// One event at a time, from before its insert until a tail has it.
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
 async fn one_by_one(database: &Arc<Database>, log: &Arc<SqliteLog>) -> Result<()> {
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), PublisherSettings::default());
+    let publisher = Publisher::start(
+        "chat",
+        Arc::new(SqliteOutbox::new(database.clone())),
+        log.clone(),
+        PublisherSettings::default(),
+    );
     let mut tail = log.tail(&[TOPIC.to_owned()], TailStart::Last(0)).await?;
     let mut latencies = Vec::new();
     for n in 0..1_000 {

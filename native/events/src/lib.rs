@@ -13,7 +13,8 @@
 //!
 //! Metrics: `plaza_log_appended_total{topic}`, `plaza_log_append_seconds`, `plaza_log_swept_total{topic}`,
 //! `plaza_outbox_depth{context}`, `plaza_outbox_published_total{context}`, `plaza_outbox_rejected_total{context}`,
-//! `plaza_outbox_errors_total{context}`, `plaza_publish_seconds{context}`, `plaza_trigger_lag{group,topic}`,
+//! `plaza_outbox_errors_total{context}`, `plaza_outbox_leading{context}`, `plaza_publish_seconds{context}`,
+//! `plaza_trigger_lag{group,topic}`,
 //! `plaza_trigger_deliveries_total{group,outcome}`, `plaza_trigger_retries_total{group}`, `plaza_trigger_dlq_total{group}`,
 //! `plaza_trigger_delivery_seconds{group}`; with Kafka also `plaza_kafka_errors_total{client}`,
 //! `plaza_kafka_rebalances_total{group}`, `plaza_kafka_appends_waiting`.
@@ -39,7 +40,9 @@ pub use kafka::{
 };
 pub use log::{Consumer, Delivery, EventLog, Lag, LogError, Position, Tail, TailStart, Watermark};
 pub use partitioner::{murmur2, partition_of};
-pub use publisher::{OUTBOX_DLQ, Publisher, PublisherSettings};
+pub use publisher::{
+    Batch, Cell, MysqlOutbox, OUTBOX_DLQ, Outbox, OutboxError, Publisher, PublisherSettings, Row, SqliteOutbox, Turn,
+};
 pub use record::{Header, NewRecord, Record};
 pub use topics::{Topic, Topics, TopicsError};
 pub use trigger::{Trigger, TriggerSettings};

@@ -14,7 +14,7 @@ use std::{
 use async_trait::async_trait;
 use plaza_events::{
     Consumer, EventLog, Lag, LogError, NewRecord, OUTBOX_DLQ, Position, Publisher, PublisherSettings, Record,
-    SqliteLog, Tail, TailStart, Topic, Watermark,
+    SqliteLog, SqliteOutbox, Tail, TailStart, Topic, Watermark,
 };
 use plaza_sqlite::{Database, Settings, Value};
 use support::{all, id, ids, open, soon};
@@ -39,6 +39,10 @@ async fn set_up() -> (TempDir, Arc<Database>, Arc<SqliteLog>) {
     (directory, database, log)
 }
 
+fn outbox(database: &Arc<Database>) -> Arc<SqliteOutbox> {
+    Arc::new(SqliteOutbox::new(database.clone()))
+}
+
 async fn put(database: &Arc<Database>, id: &str, topic: &str, key: &str) {
     let insert = "INSERT INTO outbox (event_id, topic, key, type, data, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let values = [id, topic, key, "plaza.chat.MessageSent.v1", "{\"n\":1}"].map(Value::from);
@@ -57,7 +61,7 @@ async fn tail(log: &SqliteLog, topic: &str) -> Box<dyn Tail> {
 #[tokio::test]
 async fn a_row_becomes_a_cloudevent_and_goes() {
     let (_directory, database, log) = set_up().await;
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), never_polling());
+    let publisher = Publisher::start("chat", outbox(&database), log.clone(), never_polling());
     let mut tail = tail(&log, "message.events").await;
     put(&database, "e1", "message.events", "r").await;
     let record = support::records(&mut tail, 1).await.remove(0);
@@ -95,7 +99,7 @@ async fn what_was_there_before_the_start_is_published_in_order_across_batches() 
         put(&database, &format!("{n:02}"), "friend.events", "k").await;
     }
     let settings = PublisherSettings { batch_rows_max: 4, ..never_polling() };
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), settings);
+    let publisher = Publisher::start("chat", outbox(&database), log.clone(), settings);
     let mut tail = tail(&log, "friend.events").await;
     assert_eq!(ids(&mut tail, 25).await, (0..25).map(|n| format!("{n:02}")).collect::<Vec<_>>());
     publisher.stop().await;
@@ -109,7 +113,7 @@ async fn stopping_publishes_what_is_left_first() {
     for n in 0..10 {
         put(&database, &n.to_string(), "friend.events", "k").await;
     }
-    Publisher::start("chat", database.clone(), log.clone(), settings).stop().await;
+    Publisher::start("chat", outbox(&database), log.clone(), settings).stop().await;
     assert_eq!(all(&log, "friend.events").await.len(), 10);
     assert_eq!(left(&database).await, Value::Integer(0));
 }
@@ -132,7 +136,7 @@ async fn a_row_that_cannot_be_published_is_set_aside_with_the_reason() {
         let insert = format!("INSERT INTO outbox (event_id, topic, key, type, data, time, action) VALUES {row}");
         database.connection().unwrap().execute(&insert, &[]).await.unwrap();
     }
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), never_polling());
+    let publisher = Publisher::start("chat", outbox(&database), log.clone(), never_polling());
     publisher.stop().await;
     let arrived: Vec<_> = all(&log, "friend.events").await.iter().map(|record| id(record)).collect();
     assert_eq!(arrived, ["1", "3", "9"]);
@@ -201,11 +205,11 @@ async fn a_publisher_killed_between_append_and_delete_publishes_the_same_ids_aga
         answers: Semaphore::new(0),
         failures: AtomicUsize::new(0),
     });
-    let publisher = Publisher::start("chat", database.clone(), halting.clone(), never_polling());
+    let publisher = Publisher::start("chat", outbox(&database), halting.clone(), never_polling());
     soon(halting.appended.acquire()).await.unwrap().forget();
     drop(publisher);
     assert_eq!(left(&database).await, Value::Integer(3));
-    Publisher::start("chat", database.clone(), log.clone(), never_polling()).stop().await;
+    Publisher::start("chat", outbox(&database), log.clone(), never_polling()).stop().await;
     assert_eq!(left(&database).await, Value::Integer(0));
     let arrived: Vec<_> = all(&log, "friend.events").await.iter().map(|record| id(record)).collect();
     assert_eq!(arrived, ["e0", "e1", "e2", "e0", "e1", "e2"]);
@@ -221,7 +225,7 @@ async fn a_log_that_fails_is_tried_again_and_nothing_is_lost() {
         failures: AtomicUsize::new(3),
     });
     let settings = PublisherSettings { retry_initial: Duration::from_millis(1), ..never_polling() };
-    let publisher = Publisher::start("chat", database.clone(), halting.clone(), settings);
+    let publisher = Publisher::start("chat", outbox(&database), halting.clone(), settings);
     put(&database, "e", "friend.events", "k").await;
     let mut tail = tail(&log, "friend.events").await;
     assert_eq!(ids(&mut tail, 1).await, ["e"]);
@@ -234,7 +238,7 @@ async fn a_log_that_fails_is_tried_again_and_nothing_is_lost() {
 async fn rows_that_another_process_writes_are_found_by_polling() {
     let (directory, database, log) = set_up().await;
     let settings = PublisherSettings { poll_interval: Duration::from_millis(10), ..PublisherSettings::default() };
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), settings);
+    let publisher = Publisher::start("chat", outbox(&database), log.clone(), settings);
     let other = plaza_sqlite::rusqlite::Connection::open(directory.path().join("chat.db")).unwrap();
     let insert = "INSERT INTO outbox (event_id, topic, key, type, data, time)
         VALUES ('x', 'friend.events', 'k', 'plaza.chat.X.v1', '{}', 0)";
@@ -247,7 +251,7 @@ async fn rows_that_another_process_writes_are_found_by_polling() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_written_while_it_publishes_all_arrive_once_in_order() {
     let (_directory, database, log) = set_up().await;
-    let publisher = Publisher::start("chat", database.clone(), log.clone(), never_polling());
+    let publisher = Publisher::start("chat", outbox(&database), log.clone(), never_polling());
     let mut writers = tokio::task::JoinSet::new();
     for key in 0..8 {
         let database = database.clone();
