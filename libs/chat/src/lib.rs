@@ -40,7 +40,7 @@ pub enum Pick<'a> {
     /// One room.
     One(RoomId),
     /// The caller's rooms by last activity, newest first: after a position (milliseconds, id), and how many.
-    ByActivity(Option<&'a (i64, String)>, u32),
+    ByActivity(Option<&'a (i64, RoomId)>, u32),
 }
 
 /// Rooms that `caller` is in, as they see them. With each its last activity (milliseconds since the Unix epoch).
@@ -54,11 +54,11 @@ pub async fn rooms(database: &Database, caller: UserId, pick: Pick<'_>) -> Resul
         }
         Pick::ByActivity(after, count) => {
             let sql = format!(
-                "SELECT {columns} {from} AND (room.last_activity_at, room.id) < (?, ?)
+                "SELECT {columns} {from} AND (room.last_activity_at < ? OR (room.last_activity_at = ? AND room.id < ?))
                  ORDER BY room.last_activity_at DESC, room.id DESC LIMIT ?"
             );
-            let (at, id) = after.cloned().unwrap_or((i64::MAX, String::new()));
-            database.query(&sql, &params![caller, at, id, count]).await?
+            let (at, id) = after.map_or_else(|| (i64::MAX, String::new()), |(at, id)| (*at, id.to_string()));
+            database.query(&sql, &params![caller, at, at, id, count]).await?
         }
     };
     let ids = rows.iter().map(|row| row.get(0)).collect::<Result<Vec<RoomId>, _>>()?;

@@ -140,11 +140,6 @@ impl Content {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The words.
-    pub fn into_string(self) -> String {
-        self.0
-    }
 }
 
 impl FromValue for Content {
@@ -172,11 +167,6 @@ impl ClientMessageId {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The name.
-    pub fn into_string(self) -> String {
-        self.0
     }
 }
 

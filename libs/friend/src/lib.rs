@@ -22,17 +22,23 @@ pub fn request(row: &Row) -> Result<FriendRequest, Problem> {
     })
 }
 
-/// Stores an answer to a request, and tells of it.
+/// A friend request, as it stands until the change is over.
+pub async fn locked_request(change: &Change<'_>, id: FriendRequestId) -> Result<Option<FriendRequest>, Problem> {
+    let sql = format!("SELECT {REQUEST_COLUMNS} FROM friend_requests WHERE id = ?");
+    change.lock_one(&sql, &params![id]).await?.map(|row| request(&row)).transpose()
+}
+
+/// Stores an answer to a request that is locked, and tells of it.
 pub async fn store_answer(change: &Change<'_>, request: &FriendRequest) -> Result<(), Problem> {
     let now = clock::now();
     let sql = "UPDATE friend_requests SET status = ?, answered_at = ? WHERE id = ?";
-    change.query(sql, &params![request.status.name(), now, request.id]).await?;
+    change.execute(sql, &params![request.status.name(), now, request.id]).await?;
     if request.status != Status::Accepted {
         return change.emit(&friend::rejected(request)).await;
     }
     for (user, friend) in [(request.requester_id, request.addressee_id), (request.addressee_id, request.requester_id)] {
-        let sql = "INSERT INTO friendships (user_id, friend_id, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-        change.query(sql, &params![user, friend, now]).await?;
+        let sql = "INSERT INTO friendships (user_id, friend_id, created_at) VALUES (?, ?, ?)";
+        change.execute(sql, &params![user, friend, now]).await?;
     }
     change.emit(&friend::accepted(request)).await
 }
@@ -47,9 +53,8 @@ pub async fn answer(http: &Request, status: Status) -> Result<Reply, Problem> {
     let database = Database::open(DATABASE).await?;
     let answered = database
         .transaction(async |change| {
-            let sql = format!("SELECT {REQUEST_COLUMNS} FROM friend_requests WHERE id = ?");
-            let row = change.query_one(&sql, &params![id]).await?.ok_or_else(Problem::not_found)?;
-            let answered = request(&row)?.answer(caller.user_id, status)?;
+            let request = locked_request(change, id).await?.ok_or_else(Problem::not_found)?;
+            let answered = request.answer(caller.user_id, status)?;
             store_answer(change, &answered).await?;
             Ok(answered)
         })

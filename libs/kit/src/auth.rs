@@ -3,6 +3,7 @@
 //! An access token is a JWT (RFC 9068). Whether it is good is known in one look: the sessions store holds, by session,
 //! the hashes of the tokens that were issued to it or found good. Only a token that is not there is examined anew, by
 //! the component that holds the keys; and a session that ended is simply gone from the store, so its tokens end at once.
+//! Where the store does not answer, every token is examined: slower, not wrong. Only the end of a session needs the store.
 
 use crate::lookup::Question;
 use crate::{Request, clock, secret};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use spin_sdk::key_value::Store;
 
 /// The key-value store that holds what is known of sessions.
-const STORE: &str = "sessions";
+pub const STORE: &str = "sessions";
 
 /// The component that examines tokens (RFC 7662).
 const EXAMINER: &str = "user-session";
@@ -65,7 +66,7 @@ pub async fn caller(request: &Request) -> Result<Caller, Problem> {
     if claimed.exp <= now.unix_seconds() {
         return Err(invalid_token());
     }
-    if let Some(known) = known(claimed.sid)? {
+    if let Some(known) = known(claimed.sid) {
         let hash = secret::hash(token);
         let found = known.tokens.iter().find(|(known_hash, ends)| *known_hash == hash && *ends > now.unix_ms());
         if let Some((_, ends)) = found {
@@ -80,20 +81,19 @@ pub async fn caller(request: &Request) -> Result<Caller, Problem> {
     examine(token).await
 }
 
-/// Whether a session still lives, by one look at the store. Where it is not known there, that is not known either.
-pub fn is_known(session: SessionId) -> Result<bool, Problem> {
-    Ok(known(session)?.is_some())
-}
-
-/// Whether the sessions store answers.
-pub fn store_answers() -> bool {
-    store().and_then(|store| store.exists("ready").map_err(|error| refuse(&error))).is_ok()
+/// Whether a session still lives.
+pub async fn is_alive(session: SessionId) -> Result<bool, Problem> {
+    if known(session).is_some() {
+        return Ok(true);
+    }
+    let verdict = ask_examiner("session_id", &session.to_string()).await?;
+    Ok(verdict.active)
 }
 
 /// Remembers a token as good.
 pub fn remember(caller: &Caller, token: &str) -> Result<(), Problem> {
     let now = clock::now().unix_ms();
-    let mut tokens = known(caller.session_id)?.map_or_else(Vec::new, |known| known.tokens);
+    let mut tokens = known(caller.session_id).map_or_else(Vec::new, |known| known.tokens);
     tokens.retain(|(_, ends)| *ends > now);
     tokens.push((secret::hash(token), caller.expires_at.unix_ms()));
     let surplus = tokens.len().saturating_sub(KNOWN_TOKENS_MAX);
@@ -119,22 +119,29 @@ fn claimed(token: &str) -> Option<Claimed> {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
+/// What the examiner says.
+#[derive(Deserialize)]
+struct Verdict {
+    active: bool,
+    caller: Option<Caller>,
+}
+
 async fn examine(token: &str) -> Result<Caller, Problem> {
-    #[derive(Deserialize)]
-    struct Verdict {
-        active: bool,
-        caller: Option<Caller>,
-    }
-    let question = Question::post(EXAMINER, "/").header("content-type", "application/x-www-form-urlencoded");
-    let body = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
-    let verdict: Verdict = question.ask(body.into_bytes()).await?.json()?;
+    let verdict = ask_examiner("token", token).await?;
     verdict.caller.filter(|_| verdict.active).ok_or_else(invalid_token)
 }
 
-fn known(session: SessionId) -> Result<Option<Known>, Problem> {
-    let value = store()?.get(&key(session)).map_err(|error| refuse(&error))?;
+async fn ask_examiner(field: &str, value: &str) -> Result<Verdict, Problem> {
+    let question = Question::post(EXAMINER, "/").header("content-type", "application/x-www-form-urlencoded");
+    let body = form_urlencoded::Serializer::new(String::new()).append_pair(field, value).finish();
+    question.ask(body.into_bytes()).await?.json()
+}
+
+/// What the store has of a session. Where it does not answer, nothing is known.
+fn known(session: SessionId) -> Option<Known> {
+    let value = store().and_then(|store| store.get(&key(session)).map_err(|error| refuse(&error)));
     // What cannot be read was written by another version: as good as not known.
-    Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
+    value.ok().flatten().and_then(|value| serde_json::from_slice(&value).ok())
 }
 
 fn store() -> Result<Store, Problem> {
@@ -147,5 +154,5 @@ fn key(session: SessionId) -> String {
 
 fn refuse(error: &dyn std::fmt::Display) -> Problem {
     eprintln!("sessions store: {error}");
-    Problem::unavailable("The session store does not answer; nothing was changed.")
+    Problem::unavailable("The session store does not answer. Ask again.")
 }

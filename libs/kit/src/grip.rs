@@ -33,7 +33,7 @@ pub async fn caller(request: &Request) -> Result<Option<Caller>, Problem> {
         };
         let claims = key()?.verify_token::<Pass>(&pass, Some(options)).map_err(|_| auth::invalid_token())?;
         let caller = claims.custom.caller;
-        still_signed_in(&caller)?;
+        still_signed_in(&caller).await?;
         return Ok(Some(caller));
     }
     match auth::bearer(request) {
@@ -43,8 +43,8 @@ pub async fn caller(request: &Request) -> Result<Option<Caller>, Problem> {
 }
 
 /// Refuses a caller whose session or token has ended since they were last looked at.
-pub fn still_signed_in(caller: &Caller) -> Result<(), Problem> {
-    if caller.expires_at > clock::now() && auth::is_known(caller.session_id)? {
+pub async fn still_signed_in(caller: &Caller) -> Result<(), Problem> {
+    if caller.expires_at > clock::now() && auth::is_alive(caller.session_id).await? {
         return Ok(());
     }
     Err(auth::invalid_token())

@@ -23,6 +23,7 @@ pub mod cloudevents;
 #[cfg(feature = "grip")]
 pub mod grip;
 mod guest;
+pub mod key_value;
 pub mod lookup;
 #[cfg(feature = "passwords")]
 pub mod password;

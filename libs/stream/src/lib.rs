@@ -1,14 +1,13 @@
-//! What the functions of the stream context share: who opens a stream, and which rooms they are in.
+//! What the functions of the stream context share: who opens a stream, by which ticket, and which rooms they are in.
+
+pub mod ticket;
 
 use plaza_domain::Problem;
 use plaza_domain::id::{RoomId, UserId};
 use plaza_kit::auth::Caller;
 use plaza_kit::lookup::Question;
-use plaza_kit::{Database, Request, clock, grip, params, secret};
+use plaza_kit::{Request, grip};
 use serde::Deserialize;
-
-/// The label of the context's database.
-pub const DATABASE: &str = "stream";
 
 /// Who opens a stream: by token, by a ticket, or, on the proxy's second look, by the pass in its link.
 pub async fn caller(request: &Request) -> Result<Caller, Problem> {
@@ -19,21 +18,8 @@ pub async fn caller(request: &Request) -> Result<Caller, Problem> {
         return Ok(caller);
     }
     let ticket = request.query("ticket").ok_or_else(Problem::unauthorized)?;
-    let database = Database::open(DATABASE).await?;
-    // A ticket is good once: whoever deletes it has it.
-    let row = database
-        .query_one(
-            "DELETE FROM tickets WHERE hash = ? AND expires_at > ?
-             RETURNING user_id, username, session_id, token_expires_at",
-            &params![secret::hash(&ticket), clock::now()],
-        )
-        .await?
-        .ok_or_else(|| {
-            Problem::unauthenticated("invalid_ticket", "The ticket is not valid, was used, or has expired.")
-        })?;
-    let caller =
-        Caller { user_id: row.get(0)?, username: row.get(1)?, session_id: row.get(2)?, expires_at: row.get(3)? };
-    grip::still_signed_in(&caller)?;
+    let caller = ticket::redeem(&ticket)?;
+    grip::still_signed_in(&caller).await?;
     Ok(caller)
 }
 

@@ -15,7 +15,7 @@ pub fn invalid_refresh_token() -> Problem {
 pub async fn new_refresh_token(change: &Change<'_>, session: SessionId) -> Result<String, Problem> {
     let token = secret::new();
     let sql = "INSERT INTO refresh_tokens (hash, session_id, created_at) VALUES (?, ?, ?)";
-    change.query(sql, &params![secret::hash(&token), session, clock::now()]).await?;
+    change.execute(sql, &params![secret::hash(&token), session, clock::now()]).await?;
     Ok(token)
 }
 

@@ -6,7 +6,7 @@ pub mod session;
 
 use plaza_domain::id::UserId;
 use plaza_domain::user::{Profile, User};
-use plaza_kit::{Database, Problem, Row, params};
+use plaza_kit::{Change, Database, Problem, Row, params};
 
 /// The label of the context's database.
 pub const DATABASE: &str = "user";
@@ -27,7 +27,20 @@ pub fn user(row: &Row) -> Result<User, Problem> {
 
 /// A user's own profile.
 pub async fn profile(database: &Database, id: UserId) -> Result<Option<Profile>, Problem> {
-    let sql = format!("SELECT {USER_COLUMNS}, email FROM users WHERE id = ?");
-    let row = database.query_one(&sql, &params![id]).await?;
-    row.map(|row| Ok(Profile { user: user(&row)?, email: row.get(5)? })).transpose()
+    let row = database.query_one(&profile_by_id(), &params![id]).await?;
+    row.map(|row| read_profile(&row)).transpose()
+}
+
+/// The same, as it stands until the change is over.
+pub async fn locked_profile(change: &Change<'_>, id: UserId) -> Result<Option<Profile>, Problem> {
+    let row = change.lock_one(&profile_by_id(), &params![id]).await?;
+    row.map(|row| read_profile(&row)).transpose()
+}
+
+fn profile_by_id() -> String {
+    format!("SELECT {USER_COLUMNS}, email FROM users WHERE id = ?")
+}
+
+fn read_profile(row: &Row) -> Result<Profile, Problem> {
+    Ok(Profile { user: user(row)?, email: row.get(5)? })
 }

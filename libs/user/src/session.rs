@@ -12,15 +12,22 @@ pub async fn is_alive(database: &Database, session: SessionId) -> Result<bool, P
 }
 
 /// Ends a session; its streams end with it. Once the change is made, [`auth::forget`] must follow.
+///
+/// The store forgets it first here, so that nothing is changed where the store does not answer; and again after the change,
+/// because somebody may have found the session alive in between.
 pub async fn revoke(change: &Change<'_>, user: UserId, session: SessionId) -> Result<(), Problem> {
-    let sql = "UPDATE sessions SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL";
-    if change.changes(sql, &params![clock::now(), session]).await? {
+    auth::forget(session)?;
+    let alive = "SELECT 1 FROM sessions WHERE id = ? AND revoked_at IS NULL";
+    if change.lock_one(alive, &params![session]).await?.is_some() {
+        let sql = "UPDATE sessions SET revoked_at = ? WHERE id = ?";
+        change.execute(sql, &params![clock::now(), session]).await?;
         change.emit(&session_revoked(user, session)).await?;
     }
     Ok(())
 }
 
-/// Repeats in the sessions store that a token is good; `false` where its session has ended.
+/// Repeats in the sessions store that a token is good; `false` where its session has ended. Where the store does not take it,
+/// the token will be examined again.
 ///
 /// The session may end between the look at the database and the write to the store, and would come back to life there:
 /// so the look is repeated after the write.
@@ -28,7 +35,8 @@ pub async fn remember(database: &Database, caller: &Caller, token: &str) -> Resu
     if !is_alive(database, caller.session_id).await? {
         return Ok(false);
     }
-    auth::remember(caller, token)?;
+    // The store's failure is in the log.
+    let _ = auth::remember(caller, token);
     if is_alive(database, caller.session_id).await? {
         return Ok(true);
     }

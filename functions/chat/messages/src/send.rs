@@ -19,7 +19,7 @@ pub(crate) async fn send(request: &Request, caller: &Caller) -> Result<Reply, Pr
     let room: RoomId = request.segment("room_id")?;
     let new = read(request)?;
     let database = Database::open(plaza_chat::DATABASE).await?;
-    let (status, message) = database.transaction(async |change| store(change, room, caller, new).await).await?;
+    let (status, message) = database.transaction(async |change| store(change, room, caller, &new).await).await?;
     reply::json(status, &message)
 }
 
@@ -37,14 +37,20 @@ fn read(request: &Request) -> Result<NewMessage, Problem> {
     Ok(NewMessage { content, message_type: message_type.unwrap_or(MessageType::Text), client_message_id, reply_to })
 }
 
-async fn store(change: &Change<'_>, room: RoomId, caller: &Caller, new: NewMessage) -> Result<(u16, Message), Problem> {
+async fn store(
+    change: &Change<'_>,
+    room: RoomId,
+    caller: &Caller,
+    new: &NewMessage,
+) -> Result<(u16, Message), Problem> {
     let name = new.client_message_id.as_ref().map(ClientMessageId::as_str);
-    // Whether they are in the room, its next place, and whether they sent this before: one look.
+    // Whether they are in the room, its next place, and whether they sent this before: one look. The room is locked: its
+    // messages come one after the other. (Two rooms are not: whoever comes second under the same name, begins again.)
     let look = "SELECT room.last_seq + 1,
              (SELECT id FROM messages WHERE user_id = participant.user_id AND client_message_id = ?)
          FROM participants participant JOIN rooms room ON room.id = participant.room_id
          WHERE participant.room_id = ? AND participant.user_id = ?";
-    let row = change.query_one(look, &params![name, room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
+    let row = change.lock_one(look, &params![name, room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
     if let Some(first) = row.get::<Option<MessageId>>(1)? {
         return sent_before(change, room, first).await.map(|message| (200, message));
     }
@@ -60,9 +66,9 @@ async fn store(change: &Change<'_>, room: RoomId, caller: &Caller, new: NewMessa
         seq: row.get(0)?,
         user_id: caller.user_id,
         username: caller.username.clone(),
-        content: Some(new.content.into_string()),
+        content: Some(new.content.as_str().to_owned()),
         message_type: new.message_type,
-        client_message_id: new.client_message_id.map(ClientMessageId::into_string),
+        client_message_id: name.map(str::to_owned),
         reply_to: new.reply_to,
         reactions: Vec::new(),
         created_at: clock::now(),
@@ -70,7 +76,7 @@ async fn store(change: &Change<'_>, room: RoomId, caller: &Caller, new: NewMessa
         deleted: false,
     };
     change
-        .query(
+        .execute(
             "INSERT INTO messages (id, room_id, seq, user_id, username, content, message_type, client_message_id, reply_to,
                  created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             &params![
@@ -88,10 +94,10 @@ async fn store(change: &Change<'_>, room: RoomId, caller: &Caller, new: NewMessa
         )
         .await?;
     let newest = "UPDATE rooms SET last_seq = ?, last_activity_at = ? WHERE id = ?";
-    change.query(newest, &params![message.seq, message.created_at, room]).await?;
+    change.execute(newest, &params![message.seq, message.created_at, room]).await?;
     // Whoever writes has read what came before.
     let read = "UPDATE participants SET last_read_seq = ? WHERE room_id = ? AND user_id = ?";
-    change.query(read, &params![message.seq, room, caller.user_id]).await?;
+    change.execute(read, &params![message.seq, room, caller.user_id]).await?;
     change.emit(&chat::message_sent(&message)).await?;
     Ok((201, message))
 }

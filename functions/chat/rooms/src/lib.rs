@@ -28,14 +28,14 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 }
 
 /// A place in the list: the last activity (milliseconds since the Unix epoch) and the id.
-struct Position(i64, String);
+struct Position(i64, RoomId);
 
 impl FromStr for Position {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (at, id) = text.split_once(':').ok_or(())?;
-        Ok(Self(at.parse().map_err(|_| ())?, id.to_owned()))
+        Ok(Self(at.parse().map_err(|_| ())?, id.parse().map_err(|_| ())?))
     }
 }
 
@@ -124,15 +124,14 @@ async fn insert(change: &Change<'_>, caller: &Caller, new: &NewRoom, others: &[U
     };
     let direct_key = (new.room_type == RoomType::Direct).then(|| chat::direct_key(caller.user_id, new.others[0]));
     change
-        .query(
+        .execute(
             "INSERT INTO rooms (id, room_type, name, owner_id, direct_key, last_activity_at, created_at)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
             &params![room.id, room.room_type.name(), room.name, room.owner_id, direct_key, now, now],
         )
         .await?;
-    for participant in &room.participants {
-        let sql = "INSERT INTO participants (room_id, user_id, username, joined_at) VALUES (?, ?, ?, ?)";
-        change.query(sql, &params![room.id, participant.user_id, participant.username, now]).await?;
-    }
+    let row = |participant: &Participant| params![room.id, participant.user_id, participant.username, now].to_vec();
+    let rows: Vec<_> = room.participants.iter().map(row).collect();
+    change.insert_all("participants (room_id, user_id, username, joined_at)", &rows).await?;
     Ok(room)
 }

@@ -28,14 +28,16 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 }
 
 async fn ask(change: &Change<'_>, caller: UserId, target: UserId) -> Result<(u16, FriendRequest), Problem> {
-    let friends = "SELECT 1 FROM friendships WHERE user_id = ? AND friend_id = ?";
-    if change.query_one(friends, &params![caller, target]).await?.is_some() {
-        return Err(Problem::conflict("already_friends", "You are friends already."));
-    }
-    if pending(change, caller, target).await?.is_some() {
-        return Err(Problem::conflict("request_exists", "You have asked already; the request waits for an answer."));
-    }
-    if let Some(crossing) = pending(change, target, caller).await? {
+    if let Some(waiting) = waiting_between(change, caller, target).await? {
+        if waiting.requester_id == caller {
+            return Err(Problem::conflict(
+                "request_exists",
+                "You have asked already; the request waits for an answer.",
+            ));
+        }
+        let crossing = plaza_friend::locked_request(change, waiting.id).await?;
+        // It may have been answered since the first look.
+        let crossing = crossing.filter(|crossing| crossing.status == Status::Pending).ok_or_else(|| change.again())?;
         let accepted = crossing.answer(caller, Status::Accepted)?;
         plaza_friend::store_answer(change, &accepted).await?;
         return Ok((200, accepted));
@@ -47,16 +49,23 @@ async fn ask(change: &Change<'_>, caller: UserId, target: UserId) -> Result<(u16
         status: Status::Pending,
         created_at: clock::now(),
     };
+    // Only one request waits between two people: from here on nobody else makes one of these two, or answers one.
     let sql = "INSERT INTO friend_requests (id, requester_id, addressee_id, status, created_at) VALUES (?, ?, ?, ?, ?)";
-    change.query(sql, &params![request.id, caller, target, request.status.name(), request.created_at]).await?;
+    change.execute(sql, &params![request.id, caller, target, request.status.name(), request.created_at]).await?;
+    let friends = "SELECT 1 FROM friendships WHERE user_id = ? AND friend_id = ?";
+    if change.lock_one(friends, &params![caller, target]).await?.is_some() {
+        return Err(Problem::conflict("already_friends", "You are friends already."));
+    }
     change.emit(&friend::requested(&request)).await?;
     Ok((201, request))
 }
 
-async fn pending(change: &Change<'_>, requester: UserId, addressee: UserId) -> Result<Option<FriendRequest>, Problem> {
+/// The request that waits between two people, whoever asked.
+async fn waiting_between(change: &Change<'_>, a: UserId, b: UserId) -> Result<Option<FriendRequest>, Problem> {
     let columns = plaza_friend::REQUEST_COLUMNS;
     let sql = format!(
-        "SELECT {columns} FROM friend_requests WHERE requester_id = ? AND addressee_id = ? AND status = 'pending'"
+        "SELECT {columns} FROM friend_requests WHERE status = 'pending'
+         AND ((requester_id = ? AND addressee_id = ?) OR (requester_id = ? AND addressee_id = ?))"
     );
-    change.query_one(&sql, &params![requester, addressee]).await?.map(|row| plaza_friend::request(&row)).transpose()
+    change.query_one(&sql, &params![a, b, b, a]).await?.map(|row| plaza_friend::request(&row)).transpose()
 }

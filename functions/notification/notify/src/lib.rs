@@ -11,7 +11,7 @@ use plaza_domain::{Timestamp, friend::FriendRequest};
 use plaza_kit::clock::{self, Fresh};
 use plaza_kit::cloudevents::{self, CloudEvent};
 use plaza_kit::lookup::Question;
-use plaza_kit::store::Value;
+use plaza_kit::store::{Column, Value, placeholders};
 use plaza_kit::{Change, Database, Problem, Reply, Request, params, reply};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
@@ -21,6 +21,9 @@ plaza_kit::function!(handle);
 
 /// How long an event's id is remembered: longer than the log keeps the event (7 days), so that it cannot come again.
 const CONSUMED_KEPT: Duration = Duration::from_hours(8 * 24);
+
+/// The most events that are forgotten in one change: more than come in one.
+const FORGOTTEN_AT_ONCE_MAX: u32 = 256;
 
 /// An event that somebody is told of.
 enum Telling {
@@ -104,10 +107,17 @@ fn row(notice: &Notice) -> Vec<Value> {
     params![NotificationId::fresh(), notice.user_id, notice.kind, notice.data.to_string(), clock::now()].to_vec()
 }
 
-/// Event ids sort by time, so those that are old enough are the low end of the table.
+/// Event ids sort by time, so those that are old enough are the low end of the table. They are looked up first: deleting a
+/// range locks its edge even where nothing is in it.
 async fn forget_old_events(change: &Change<'_>) -> Result<(), Problem> {
     let kept = i64::try_from(CONSUMED_KEPT.as_millis()).unwrap_or(i64::MAX);
     let oldest = EventId::new(Timestamp::from_unix_ms((clock::now().unix_ms() - kept).max(0)), [0; 10]);
-    change.query("DELETE FROM consumed_events WHERE event_id < ?", &params![oldest]).await?;
-    Ok(())
+    let sql = "SELECT event_id FROM consumed_events WHERE event_id < ? ORDER BY event_id LIMIT ?";
+    let old = change.query(sql, &params![oldest, FORGOTTEN_AT_ONCE_MAX]).await?;
+    if old.is_empty() {
+        return Ok(());
+    }
+    let ids = old.iter().map(|row| row.get::<String>(0)).collect::<Result<Vec<_>, _>>()?;
+    let sql = format!("DELETE FROM consumed_events WHERE event_id IN ({})", placeholders(ids.len()));
+    change.execute(&sql, &ids.iter().map(Column::to_value).collect::<Vec<_>>()).await
 }

@@ -41,7 +41,7 @@ async fn login(request: &Request) -> Result<Reply, Problem> {
         .transaction(async |change| {
             let now = clock::now();
             change
-                .query(
+                .execute(
                     "INSERT INTO sessions (id, user_id, device, created_at, last_used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
                     &params![session, user, device, now, now, now.after(SESSION_IDLE_MAX)],
                 )

@@ -28,13 +28,14 @@ async fn change(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     let database = Database::open(plaza_user::DATABASE).await?;
     let profile = database
         .transaction(async |change| {
-            let mut profile = plaza_user::profile(&database, caller.user_id).await?.ok_or_else(Problem::not_found)?;
-            let Some(name) = display_name.filter(|name| name.as_str() != profile.user.display_name) else {
+            let mut profile =
+                plaza_user::locked_profile(change, caller.user_id).await?.ok_or_else(Problem::not_found)?;
+            let Some(name) = display_name.as_ref().filter(|name| name.as_str() != profile.user.display_name) else {
                 return Ok(profile);
             };
             name.as_str().clone_into(&mut profile.user.display_name);
             let sql = "UPDATE users SET display_name = ?, display_name_key = ? WHERE id = ?";
-            change.query(sql, &params![name.as_str(), name.as_str().to_lowercase(), caller.user_id]).await?;
+            change.execute(sql, &params![name.as_str(), name.as_str().to_lowercase(), caller.user_id]).await?;
             change.emit(&user::profile_updated(&profile.user)).await?;
             Ok(profile)
         })

@@ -41,8 +41,8 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 async fn rotate(change: &Change<'_>, hash: &str) -> Result<Outcome, Problem> {
     let now = clock::now();
     let found = change
-        .query_one(
-            "SELECT session.id, token.rotated_at, user.id, user.username FROM refresh_tokens token
+        .lock_one(
+            "SELECT session.id, token.rotated_at, user.id, user.username, session.created_at FROM refresh_tokens token
              JOIN sessions session ON session.id = token.session_id JOIN users user ON user.id = session.user_id
              WHERE token.hash = ? AND session.revoked_at IS NULL AND session.expires_at > ?",
             &params![hash, now],
@@ -54,14 +54,16 @@ async fn rotate(change: &Change<'_>, hash: &str) -> Result<Outcome, Problem> {
         session::revoke(change, user, session).await?;
         return Ok(Outcome::Reused(session));
     }
-    change.query("UPDATE refresh_tokens SET rotated_at = ? WHERE hash = ?", &params![now, hash]).await?;
+    change.execute("UPDATE refresh_tokens SET rotated_at = ? WHERE hash = ?", &params![now, hash]).await?;
     let expires_at = now.after(SESSION_IDLE_MAX);
     let prolong = "UPDATE sessions SET last_used_at = ?, expires_at = ? WHERE id = ?";
-    change.query(prolong, &params![now, expires_at, session]).await?;
+    change.execute(prolong, &params![now, expires_at, session]).await?;
     // What was rotated longer ago than a session may idle is of no use even to a thief.
     let forgotten = Timestamp::from_unix_ms(now.unix_ms() - i64::try_from(SESSION_IDLE_MAX.as_millis()).unwrap_or(0));
-    let forget = "DELETE FROM refresh_tokens WHERE session_id = ? AND rotated_at < ?";
-    change.query(forget, &params![session, forgotten]).await?;
+    if row.get::<Timestamp>(4)? < forgotten {
+        let forget = "DELETE FROM refresh_tokens WHERE session_id = ? AND rotated_at < ?";
+        change.execute(forget, &params![session, forgotten]).await?;
+    }
     let refresh_token = grant::new_refresh_token(change, session).await?;
     Ok(Outcome::Rotated { user, username: row.get(3)?, session, refresh_token })
 }

@@ -3,7 +3,7 @@
 use plaza_domain::input::Invalid;
 use plaza_domain::user::{self, DisplayName, Email, Password, Profile, User, Username};
 use plaza_kit::clock::{self, Fresh};
-use plaza_kit::{Database, Json, Problem, Reply, Request, params, password, reply};
+use plaza_kit::{Database, Json, Problem, Reply, Request, Row, params, password, reply};
 
 plaza_kit::function!(handle);
 
@@ -48,15 +48,15 @@ async fn register(new: NewUser) -> Result<Reply, Problem> {
         created_at: clock::now(),
     };
     let database = Database::open(plaza_user::DATABASE).await?;
-    refuse_taken(&database, &new).await?;
+    refuse_taken(async |sql, key| database.query_one(sql, &params![key]).await, &new).await?;
     // Hashing takes long: before the change, which holds the write lock.
     let password_hash = password::hash(new.password.as_str())?;
     database
         .transaction(async |change| {
             let inserted = change
-                .changes(
+                .insert_new(
                     "INSERT INTO users (id, username, username_key, email, display_name, display_name_key, password_hash,
-                         created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                         created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     &params![
                         user.id,
                         user.username,
@@ -71,7 +71,8 @@ async fn register(new: NewUser) -> Result<Reply, Problem> {
                 .await?;
             if !inserted {
                 // Somebody else took it while the password was hashed.
-                refuse_taken(&database, &new).await?;
+                refuse_taken(async |sql, key| change.lock_one(sql, &params![key]).await, &new).await?;
+                return Err(change.again());
             }
             change.emit(&user::registered(&user)).await
         })
@@ -79,12 +80,14 @@ async fn register(new: NewUser) -> Result<Reply, Problem> {
     reply::json(201, &Profile { user, email: new.email.as_str().to_owned() })
 }
 
-async fn refuse_taken(database: &Database, new: &NewUser) -> Result<(), Problem> {
-    let taken = async |sql, key: &str| database.query_one(sql, &params![key]).await.map(|row| row.is_some());
-    if taken("SELECT 1 FROM users WHERE username_key = ?", &new.username.key()).await? {
+async fn refuse_taken(
+    look: impl AsyncFn(&'static str, &str) -> Result<Option<Row>, Problem>,
+    new: &NewUser,
+) -> Result<(), Problem> {
+    if look("SELECT 1 FROM users WHERE username_key = ?", &new.username.key()).await?.is_some() {
         return Err(Problem::conflict("username_taken", "This user name is taken."));
     }
-    if taken("SELECT 1 FROM users WHERE email = ?", new.email.as_str()).await? {
+    if look("SELECT 1 FROM users WHERE email = ?", new.email.as_str()).await?.is_some() {
         return Err(Problem::conflict("email_taken", "There is an account with this address."));
     }
     Ok(())

@@ -3,7 +3,7 @@
 use plaza_domain::input::Invalid;
 use plaza_domain::page::{Page, invalid_parameter};
 use plaza_domain::user::{DISPLAY_NAME_LENGTH_MAX, EMAIL_LENGTH_MAX, Email, SEARCH_LENGTH_MIN};
-use plaza_kit::store::prefix_pattern;
+use plaza_kit::store::prefix_range;
 use plaza_kit::{Database, Problem, Reply, Request, auth, params, reply};
 
 plaza_kit::function!(handle);
@@ -25,12 +25,12 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
         database.query(&format!("SELECT {columns} FROM users WHERE email = ?"), &params![text]).await?
     } else {
         let sql = format!(
-            r"SELECT {columns} FROM users
-              WHERE (username_key LIKE ? ESCAPE '\' OR display_name_key LIKE ? ESCAPE '\') AND username_key > ?
-              ORDER BY username_key LIMIT ?"
+            "SELECT {columns} FROM users
+             WHERE ((username_key >= ? AND username_key < ?) OR (display_name_key >= ? AND display_name_key < ?))
+             AND username_key > ? ORDER BY username_key LIMIT ?"
         );
-        let pattern = prefix_pattern(&text);
-        database.query(&sql, &params![pattern, pattern, after.unwrap_or_default(), limit + 1]).await?
+        let (first, end) = prefix_range(&text);
+        database.query(&sql, &params![first, end, first, end, after.unwrap_or_default(), limit + 1]).await?
     };
     let users = rows.iter().map(plaza_user::user).collect::<Result<Vec<_>, _>>()?;
     reply::json(200, &Page::forward(users, limit, |user| user.username.to_lowercase()))
