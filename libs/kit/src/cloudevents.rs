@@ -1,6 +1,9 @@
 //! Events that arrive: CloudEvents 1.0 over HTTP, in binary, structured and batched mode (HTTP protocol binding, 3).
+//!
+//! Whoever brings them (a trigger, KafkaSource) has the application's `events_key`: the route is open to the world, and an
+//! event is believed.
 
-use crate::Request;
+use crate::{Request, auth, secret, variable};
 use plaza_domain::Problem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -8,6 +11,9 @@ use serde_json::Value;
 
 /// The media type of batched mode.
 pub(crate) const BATCH_TYPE: &str = "application/cloudevents-batch+json";
+
+/// The longest id of an event, in bytes: what a context can remember of those that it has had.
+const ID_BYTES_MAX: usize = 255;
 
 /// An event that arrived.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,8 +41,29 @@ impl CloudEvent {
     }
 }
 
-/// The events of a request, in their order.
+/// The events of a request, in their order; 401 where it does not come with the key. An empty key lets nobody in.
 pub fn receive(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
+    let key = variable::required("events_key")?;
+    let given = auth::bearer(request).ok_or_else(Problem::unauthorized)?;
+    // The hashes are compared, so that the time says nothing of how much was right.
+    if key.is_empty() || secret::hash(given) != secret::hash(&key) {
+        return Err(Problem::unauthorized());
+    }
+    read(request)
+}
+
+fn read(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
+    let events = parse(request)?;
+    match events.iter().find(|event| event.id.is_empty() || event.id.len() > ID_BYTES_MAX) {
+        None => Ok(events),
+        Some(_) => Err(Problem::bad_request(
+            "malformed_event",
+            format!("Not a CloudEvent: an id must have 1 to {ID_BYTES_MAX} bytes."),
+        )),
+    }
+}
+
+fn parse(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
     let malformed =
         |error: serde_json::Error| Problem::bad_request("malformed_event", format!("Not a CloudEvent: {error}."));
     if request.has_content_type(BATCH_TYPE) {
@@ -66,7 +93,7 @@ mod tests {
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        receive(&Request::new(builder.body(Bytes::from(body)).unwrap()))
+        read(&Request::new(builder.body(Bytes::from(body)).unwrap()))
     }
 
     #[test]
@@ -94,6 +121,9 @@ mod tests {
     fn what_is_no_event_is_refused_for_good() {
         assert_eq!(receive_from(&[], "{}").unwrap_err().status, 400);
         assert_eq!(receive_from(&[("ce-id", "1"), ("ce-type", "t")], "{").unwrap_err().status, 400);
+        for id in ["", &"x".repeat(ID_BYTES_MAX + 1)] {
+            assert_eq!(receive_from(&[("ce-id", id), ("ce-type", "t")], "{}").unwrap_err().status, 400);
+        }
         let events = receive_from(&[("ce-id", "1"), ("ce-type", "t")], "\"text\"").unwrap();
         assert_eq!(events[0].data::<Vec<u8>>().unwrap_err().status, 422);
     }

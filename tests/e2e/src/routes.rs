@@ -13,6 +13,8 @@ pub enum Access {
     Token,
     /// Whoever has an access token or a ticket.
     TokenOrTicket,
+    /// Whoever has the application's key for events.
+    EventsKey,
 }
 
 /// What a route takes as its body.
@@ -57,7 +59,7 @@ pub const NOBODY: &str = "016f5e66-e800-7000-8000-000000000000";
 
 /// Every method of every route.
 pub fn operations() -> Vec<Operation> {
-    use Access::{Public, Token, TokenOrTicket};
+    use Access::{EventsKey, Public, Token, TokenOrTicket};
     use Takes::{Form, Json, Nothing, OptionalJson};
     let (get, post, patch) = (Method::GET, Method::POST, Method::PATCH);
     [
@@ -85,6 +87,7 @@ pub fn operations() -> Vec<Operation> {
         (&post, "/api/stream/ticket", Token, Nothing),
         (&get, "/api/stream", TokenOrTicket, Nothing),
         (&get, "/api/stream/messages/:room_id", TokenOrTicket, Nothing),
+        (&post, "/events/notification", EventsKey, Nothing),
         (&get, "/health", Public, Nothing),
         (&get, "/ready", Public, Nothing),
     ]

@@ -1,4 +1,5 @@
-//! Triggered by `friend.events` and `message.events`: makes the notifications that follow from them.
+//! Triggered by `friend.events` and `message.events`, or `POST /events/notification`: makes the notifications that follow from
+//! them.
 //!
 //! An event may come twice: its id is stored with what it caused, in one change, so that the second time has no effect.
 //! Events may come in batches; a batch is one change.
