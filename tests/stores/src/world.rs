@@ -1,0 +1,99 @@
+//! What one case stands on.
+
+use std::sync::OnceLock;
+use std::thread;
+
+use plaza_test_support::{Call, Client, Person, Plaza};
+use serde_json::{Value, json};
+
+use crate::MariaDb;
+
+/// The key that the application under test takes events with.
+pub const EVENTS_KEY: &str = "the key of the stores' tests";
+
+/// The application on one database, shared by the cases of a test binary.
+#[derive(Debug)]
+pub struct World {
+    plaza: &'static Plaza,
+    mariadb: Option<&'static MariaDb>,
+    client: Client,
+}
+
+impl World {
+    /// On SQLite.
+    ///
+    /// # Panics
+    /// If the application does not start.
+    pub fn on_sqlite() -> Option<Self> {
+        static SHARED: OnceLock<Plaza> = OnceLock::new();
+        let plaza = SHARED.get_or_init(|| start(Plaza::options()));
+        Some(Self { plaza, mariadb: None, client: plaza.client() })
+    }
+
+    /// On MariaDB; `None` where it cannot be had.
+    ///
+    /// # Panics
+    /// If the application does not start.
+    pub fn on_mariadb() -> Option<Self> {
+        static SHARED: OnceLock<Option<(MariaDb, Plaza)>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            let mariadb = MariaDb::start()?;
+            let plaza = start(mariadb.options());
+            Some((mariadb, plaza))
+        });
+        let (mariadb, plaza) = shared.as_ref()?;
+        Some(Self { plaza, mariadb: Some(mariadb), client: plaza.client() })
+    }
+
+    /// The application.
+    pub fn plaza(&self) -> &'static Plaza {
+        self.plaza
+    }
+
+    /// The server, where it is MariaDB.
+    pub fn mariadb(&self) -> Option<&'static MariaDb> {
+        self.mariadb
+    }
+
+    /// A client without a token.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A new user, registered and logged in, whose name begins with `hint`.
+    pub async fn person(&self, hint: &str) -> Person {
+        Person::new(&self.client, hint).await
+    }
+
+    /// Two of them.
+    pub async fn two(&self) -> (Person, Person) {
+        tokio::join!(self.person("anna"), self.person("ben"))
+    }
+
+    /// The call that registers somebody.
+    pub fn registering(&self, username: &str, email: &str) -> Call {
+        let body = json!({ "username": username, "email": email, "password": "correct horse battery" });
+        self.client.post("/api/auth/register").json(&body)
+    }
+
+    /// The call that brings events.
+    pub fn bringing(&self, events: &[Value]) -> Call {
+        let batch = Value::from(events).to_string();
+        self.client
+            .with_token(EVENTS_KEY)
+            .post("/events/notification")
+            .body("application/cloudevents-batch+json", batch)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.plaza.log_tail());
+        }
+    }
+}
+
+fn start(options: plaza_test_support::Options) -> Plaza {
+    options.variable("events_key", EVENTS_KEY).start().unwrap_or_else(|why| panic!("{why}"))
+}

@@ -1,0 +1,92 @@
+//! Every store operation on every database: the same calls, the same answers.
+
+mod chat;
+mod friends;
+mod notifications;
+mod sessions;
+mod tickets;
+mod users;
+
+use futures::future::join_all;
+use plaza_test_stores::World;
+use plaza_test_support::{Answer, Call};
+
+/// Makes each case a test on each database.
+macro_rules! cases {
+    ($($context:ident: $($case:ident)*;)*) => {
+        mod sqlite {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                if let Some(world) = super::World::on_sqlite() {
+                    super::$context::$case(&world).await;
+                }
+            })*)*
+        }
+
+        mod mariadb {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                if let Some(world) = super::World::on_mariadb() {
+                    super::$context::$case(&world).await;
+                }
+            })*)*
+        }
+    };
+}
+
+cases! {
+    users:
+        names_and_addresses_are_taken_whatever_their_case
+        of_those_who_want_a_name_at_once_one_gets_it
+        of_those_who_want_an_address_at_once_one_gets_it
+        a_login_takes_a_name_to_the_letter
+        names_of_every_script_come_back_as_they_were_given
+        the_longest_values_have_room
+        signs_that_mean_something_to_sql_mean_themselves_in_a_search
+        composed_and_decomposed_names_are_different_names
+        a_search_pages_through_equal_names
+        changes_of_a_profile_at_once_are_all_made;
+    sessions:
+        a_refresh_token_used_at_once_is_good_at_most_once
+        a_session_ends_once_however_often_it_is_told_to
+        all_sessions_end_while_others_begin;
+    friends:
+        of_requests_at_once_one_is_made
+        requests_that_cross_make_one_friendship
+        of_answers_at_once_one_counts
+        an_answer_and_a_crossing_request_make_one_friendship
+        after_a_no_one_may_ask_again
+        friends_and_requests_come_in_pages;
+    chat:
+        a_direct_room_wanted_at_once_is_one_room
+        messages_of_every_script_come_back_as_they_were_sent
+        those_who_write_at_once_get_places_without_a_gap
+        a_name_for_a_message_counts_once_at_once
+        a_name_for_a_message_counts_once_across_rooms
+        names_for_messages_differ_by_case_and_may_be_long_or_missing
+        rooms_come_in_pages_by_their_last_activity
+        pages_have_no_bounds_that_numbers_break
+        a_room_has_all_of_its_participants
+        what_is_no_message_of_the_room_is_not_answered;
+    notifications:
+        an_event_that_comes_at_once_counts_once
+        events_are_told_apart_to_the_byte
+        notifications_come_in_pages
+        without_the_key_no_event_is_taken;
+    tickets:
+        a_ticket_used_at_once_is_good_once
+        every_store_is_named;
+}
+
+/// Makes all calls at the same time.
+async fn at_once(calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
+    join_all(calls.into_iter().map(Call::answer)).await
+}
+
+/// How many answers have each of these statuses; there must be no others.
+fn count<const N: usize>(answers: &[Answer], statuses: [u16; N]) -> [usize; N] {
+    for answer in answers {
+        assert!(statuses.contains(&answer.status.as_u16()), "{answer}");
+    }
+    statuses.map(|status| answers.iter().filter(|answer| answer.status.as_u16() == status).count())
+}

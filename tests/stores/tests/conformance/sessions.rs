@@ -1,0 +1,49 @@
+//! The user context: sessions and their refresh tokens.
+
+use plaza_test_stores::World;
+use plaza_test_support::Tokens;
+use serde_json::json;
+
+use crate::{at_once, count};
+
+pub(crate) async fn a_refresh_token_used_at_once_is_good_at_most_once(world: &World) {
+    for _ in 0..3 {
+        let anna = world.person("anna").await;
+        let refresh = |token: &str| world.client().post("/api/auth/refresh").json(&json!({ "refresh_token": token }));
+        let answers = at_once((0..4).map(|_| refresh(&anna.tokens.refresh_token))).await;
+        let [good, _] = count(&answers, [200, 401]);
+        assert!(good <= 1, "one of those who use a token at once gets the next");
+        // Whoever came second has shown that the token is in two hands: the session is over for both.
+        for answer in answers.iter().filter(|answer| answer.status == 200) {
+            let next: Tokens = answer.read();
+            refresh(&next.refresh_token).answer().await.problem(401, "invalid_refresh_token");
+            anna.client.with_token(&next.access_token).get("/api/profile/me").answer().await.unauthorized();
+        }
+        anna.client.get("/api/profile/me").answer().await.unauthorized();
+    }
+}
+
+pub(crate) async fn a_session_ends_once_however_often_it_is_told_to(world: &World) {
+    let anna = world.person("anna").await;
+    let answers = at_once((0..6).map(|_| anna.client.post("/api/auth/logout"))).await;
+    count(&answers, [204, 401]);
+    anna.client.get("/api/profile/me").answer().await.unauthorized();
+    if let Some(mariadb) = world.mariadb() {
+        let sql = "SELECT COUNT(*) FROM outbox WHERE type = 'plaza.user.SessionRevoked.v1'";
+        let told = mariadb.sql("user", &format!("{sql} AND `key` = '{}'", anna.id()));
+        assert_eq!(told[0][0], "1", "its end is told once");
+    }
+}
+
+pub(crate) async fn all_sessions_end_while_others_begin(world: &World) {
+    let anna = world.person("anna").await;
+    let phone = anna.on_another_device().await;
+    let all = anna.client.post("/api/auth/logout").json(&json!({ "all": true }));
+    let login = || world.client().post("/api/auth/login/json").json(&anna.credentials.login());
+    let answers = at_once([all, login(), login(), login()]).await;
+    assert_eq!(count(&answers, [204, 200, 401])[0], 1);
+    for person in [&anna, &phone] {
+        person.client.get("/api/profile/me").answer().await.unauthorized();
+    }
+    let _ = login().answer().await.is(200);
+}
