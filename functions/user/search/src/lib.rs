@@ -14,11 +14,13 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     }
     auth::caller(&request).await?;
     let (limit, after) = request.page::<String>()?;
-    let text = request.query("q").unwrap_or_default().trim().to_lowercase();
-    let length_max = if Email::is_meant_by(&text) { EMAIL_LENGTH_MAX } else { DISPLAY_NAME_LENGTH_MAX };
-    if !(SEARCH_LENGTH_MIN..=length_max).contains(&text.chars().count()) {
+    let query = request.query("q").unwrap_or_default();
+    let length_max = if Email::is_meant_by(&query) { EMAIL_LENGTH_MAX } else { DISPLAY_NAME_LENGTH_MAX };
+    // As it was written: in lower case some texts are longer.
+    if !(SEARCH_LENGTH_MIN..=length_max).contains(&query.trim().chars().count()) {
         return Err(invalid_parameter("q", Invalid::length(SEARCH_LENGTH_MIN, length_max)));
     }
+    let text = query.trim().to_lowercase();
     let database = Database::open(plaza_user::DATABASE).await?;
     let columns = plaza_user::USER_COLUMNS;
     let rows = if Email::is_meant_by(&text) {
