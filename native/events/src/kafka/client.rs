@@ -48,7 +48,12 @@ impl Context {
     /// An error from which the client recovers by itself, or not; it goes on trying.
     pub(super) fn note(&self, error: &str) {
         self.errors.increment(1);
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
+        let mut last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all brokers are down is said after what is wrong with each, and says less.
+        if last_error.is_none() || !error.starts_with("AllBrokersDown") {
+            *last_error = Some(error.to_owned());
+        }
+        drop(last_error);
         if self.may_log() {
             tracing::warn!(client = self.client, error, "Kafka");
         }

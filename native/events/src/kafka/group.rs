@@ -123,11 +123,12 @@ pub(super) fn member(
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "earliest"),
-        // What is fetched ahead, for each partition: so much, whether anybody takes it or not.
+        // What is fetched ahead, for each partition: so much, whether anybody takes it or not. A fetch that begins below
+        // that brings up to 256 KiB more as the broker has it, which is some MiB of small records when it is unpacked.
         ("queued.max.messages.kbytes", "1024"),
         ("queued.min.messages", "2000"),
-        ("fetch.message.max.bytes", "1048576"),
-        ("fetch.max.bytes", "8388608"),
+        ("fetch.message.max.bytes", "262144"),
+        ("fetch.max.bytes", "2097152"),
         // A partition whose queue was full, or whose broker had nothing, is looked at again after this time.
         ("fetch.queue.backoff.ms", "10"),
         ("fetch.wait.max.ms", "100"),

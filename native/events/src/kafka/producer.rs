@@ -163,8 +163,8 @@ fn create(settings: &KafkaSettings) -> Result<FutureProducer<Context>, LogError>
         ("message.timeout.ms", "0"),
         ("compression.type", "lz4"),
         ("partitioner", "murmur2_random"),
-        // What comes within this time goes together. An append of one record waits for it.
-        ("linger.ms", "1"),
+        // Lists are batches already; an append of one record does not wait for others.
+        ("linger.ms", "0"),
         // Well below what a broker takes, so that a batch is never refused for what is in it together.
         ("batch.size", "524288"),
         ("message.max.bytes", "1048588"),

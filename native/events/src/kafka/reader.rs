@@ -31,6 +31,9 @@ const READ_BYTES_MAX: usize = 4 << 20;
 /// Pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Events that are looked through for an error.
+const EVENTS_MAX: usize = 50;
+
 type Client = BaseConsumer<Context>;
 
 /// Asks and reads.
@@ -65,9 +68,7 @@ impl Reader {
         let asks = self.asks.clone();
         blocking(move || {
             asks.fetch_metadata(None, time_max).map_err(|error| {
-                // Why is only told when it is asked for.
-                while asks.poll(Duration::ZERO).is_some() {}
-                let why = asks.context().take_error().unwrap_or_else(|| error.to_string());
+                let why = last_error(&asks).unwrap_or_else(|| error.to_string());
                 LogError::Backend(format!(
                     "no answer from Kafka at {brokers} within {} ms: {why}",
                     time_max.as_millis()
@@ -198,6 +199,14 @@ impl Reader {
     }
 }
 
+/// Why a client got no answer: that is only told when it is asked for, among other things.
+fn last_error(client: &Client) -> Option<String> {
+    for _ in 0..EVENTS_MAX {
+        let _ = client.poll(Duration::from_millis(1));
+    }
+    client.context().take_error()
+}
+
 /// Runs what blocks where it may.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
@@ -212,8 +221,8 @@ fn ask(asks: &Client, partitions: &[Partition], end: Offset, time_max: Duration)
     }
     // The ends stand where the times are, as in the protocol itself.
     let list = asks.offsets_for_times(list, time_max)?;
-    // Serves the errors of which nobody else hears.
-    while asks.poll(Duration::ZERO).is_some() {}
+    // Lets errors be noted, of which nobody else hears.
+    let _ = asks.poll(Duration::ZERO);
     let elements = list.elements();
     let offset = |(topic, partition): &Partition| {
         let element = elements.iter().find(|one| one.topic() == &**topic && unsigned(one.partition()) == *partition);
@@ -231,11 +240,12 @@ fn create(settings: &KafkaSettings) -> Result<Client, LogError> {
         ("enable.auto.commit", "false"),
         ("auto.offset.reset", "earliest"),
         ("enable.partition.eof", "true"),
-        // A fetch that finds nothing holds up the next read.
-        ("fetch.wait.max.ms", "10"),
-        ("fetch.message.max.bytes", "1048576"),
-        ("queued.max.messages.kbytes", "2048"),
+        // A fetch that finds nothing, or brings what nobody asked for, holds up the next read.
+        ("fetch.wait.max.ms", "5"),
+        ("fetch.message.max.bytes", "131072"),
+        ("queued.max.messages.kbytes", "1024"),
         ("queued.min.messages", "1000"),
+        ("fetch.queue.backoff.ms", "1"),
     ]);
     config.create_with_context(Context::new("reader")).map_err(|error| log_error(&error))
 }
