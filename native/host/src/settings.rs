@@ -19,6 +19,8 @@ pub struct HostSettings {
     /// Values of application variables. The environment (`SPIN_VARIABLE_<NAME>`) comes before them, the manifest's defaults
     /// after them.
     pub variables: BTreeMap<String, String>,
+    /// Whether variables are looked for in the environment at all; without it, `variables` has the first word.
+    pub variables_from_environment: bool,
     /// What a request and the host as a whole may use.
     pub limits: Limits,
     /// Where compiled components are kept, so that a second start need not compile them. None: compile at every start.
@@ -79,6 +81,7 @@ impl HostSettings {
             state_dir: state_dir.into(),
             migrations_dir: None,
             variables: BTreeMap::new(),
+            variables_from_environment: true,
             limits: Limits::default(),
             cache_dir: None,
             compiler: None,
@@ -99,6 +102,7 @@ impl fmt::Debug for HostSettings {
             .field("state_dir", &self.state_dir)
             .field("migrations_dir", &self.migrations_dir)
             .field("variables", &self.variables.keys())
+            .field("variables_from_environment", &self.variables_from_environment)
             .field("limits", &self.limits)
             .field("cache_dir", &self.cache_dir)
             .field("compiler", &self.compiler.is_some())

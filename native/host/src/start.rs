@@ -43,7 +43,8 @@ struct Loaded {
 pub(crate) async fn start(settings: HostSettings) -> Result<Host, Error> {
     crate::metrics::describe();
     let manifest = Manifest::read(&settings.manifest)?;
-    let values = Values::resolve(&manifest.variables, |name| std::env::var(name).ok(), &settings.variables)
+    let environment = |name: &str| std::env::var(name).ok().filter(|_| settings.variables_from_environment);
+    let values = Values::resolve(&manifest.variables, environment, &settings.variables)
         .map_err(|names| Error::MissingVariables { names })?;
     let invalid = |problems| Error::Manifest { path: settings.manifest.clone(), problems: Problems(problems) };
     let hosts = allowed_hosts(&manifest, &values).map_err(invalid)?;

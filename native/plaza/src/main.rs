@@ -2,6 +2,7 @@
 
 mod keys;
 mod ops;
+mod plugin;
 mod source;
 mod state;
 mod up;
@@ -88,6 +89,9 @@ fn default_threads() -> NonZeroUsize {
 }
 
 fn main() -> ExitCode {
+    if plugin::is_called() {
+        return plugin::main();
+    }
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_env("PLAZA_LOG").unwrap_or_else(|_| EnvFilter::new("info,plaza::access=warn"));
     let log = tracing_subscriber::fmt()
