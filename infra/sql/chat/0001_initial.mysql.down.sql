@@ -3,3 +3,4 @@ DROP TABLE messages;
 DROP TABLE participants;
 DROP TABLE rooms;
 DROP TABLE outbox;
+DROP TABLE outbox_beats;

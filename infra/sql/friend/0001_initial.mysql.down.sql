@@ -2,3 +2,4 @@
 DROP TABLE friend_requests;
 DROP TABLE friendships;
 DROP TABLE outbox;
+DROP TABLE outbox_beats;

@@ -3,3 +3,4 @@ DROP TABLE refresh_tokens;
 DROP TABLE sessions;
 DROP TABLE users;
 DROP TABLE outbox;
+DROP TABLE outbox_beats;

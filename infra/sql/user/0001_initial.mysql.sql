@@ -54,3 +54,11 @@ CREATE TABLE outbox (
     channels MEDIUMTEXT NOT NULL,            -- further GRIP channels, separated by spaces
     action VARCHAR(20) NOT NULL DEFAULT 'send'      -- GRIP content action: send, hint, close
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
+
+-- One row, which the publisher writes before it appends: InnoDB shows a commit to others before it is on disk, and once this later
+-- one is, so are the events that were read.
+CREATE TABLE outbox_beats (
+    id TINYINT UNSIGNED NOT NULL PRIMARY KEY,
+    beats BIGINT UNSIGNED NOT NULL
+) ENGINE = InnoDB;
+INSERT INTO outbox_beats (id, beats) VALUES (1, 0);
