@@ -3,5 +3,6 @@
 
 pub mod check;
 pub mod forge;
+pub mod load;
 pub mod routes;
 pub mod statistics;

@@ -15,6 +15,7 @@ mod problem;
 mod process;
 mod seed;
 mod sse;
+mod stack;
 mod stream;
 mod world;
 
@@ -24,9 +25,10 @@ pub use api::{
 pub use http::{Answer, Call, Client, Lost, REQUEST_DEADLINE};
 pub use paths::{binary, manifest, workspace};
 pub use problem::{FieldError, Problem};
-pub use process::{Options, Plaza};
+pub use process::{Options, Plaza, Role};
 pub use seed::Seed;
 pub use sse::{Event, Parser};
+pub use stack::{Servers, Stack};
 pub use stream::{Next, Refused, Stream};
 pub use world::World;
 

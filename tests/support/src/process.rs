@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{Client, paths};
+use crate::{Client, Stack, paths};
 
 /// How long a start may take. A first start compiles every component to machine code.
 const READY_DEADLINE: Duration = Duration::from_mins(3);
@@ -35,15 +35,64 @@ const READY_PREFIX: &str = "listening on http://";
 const WATCHDOG: &str = r#"trap '' INT TERM HUP; if read -r _; then exit 0; fi
 kill -9 "$1" 2>/dev/null; [ -z "$2" ] || rm -rf -- "$2""#;
 
+/// Which part of Plaza a process is: its subcommand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    #[default]
+    Up,
+    /// The functions.
+    Functions,
+    /// The relay.
+    Relay,
+    /// The publisher.
+    Publish,
+    /// The triggers, with the functions elsewhere.
+    Trigger,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Functions => "functions",
+            Self::Relay => "relay",
+            Self::Publish => "publish",
+            Self::Trigger => "trigger",
+        }
+    }
+
+    /// Whether it runs functions, which are compiled and kept in a state directory.
+    pub(crate) fn runs_functions(self) -> bool {
+        matches!(self, Self::Up | Self::Functions)
+    }
+}
+
 /// How a [`Plaza`] is to be started.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    role: Role,
+    stack: Option<Stack>,
     state: Option<PathBuf>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
 }
 
 impl Options {
+    /// Only this part of Plaza.
+    #[must_use]
+    pub fn role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
+    }
+
+    /// On these stores, instead of those that `PLAZA_TEST_STACK` names, which are its own.
+    #[must_use]
+    pub fn stack(mut self, stack: &Stack) -> Self {
+        self.stack = Some(stack.clone());
+        self
+    }
+
     /// Keeps the state in `directory`, which outlives the [`Plaza`], instead of in a temporary one.
     #[must_use]
     pub fn state(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -91,9 +140,10 @@ impl Options {
         let state = self.state.clone().unwrap_or_else(|| home.path().join("state"));
         let log = home.path().join("plaza.log");
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        if self.state.is_none() {
+        if self.state.is_none() && self.role.runs_functions() {
             warm(&binary, &state);
         }
+        let stack = self.stack.clone().map_or_else(Stack::of_environment, Ok)?;
         let mut plaza = Plaza {
             binary,
             manifest,
@@ -101,12 +151,13 @@ impl Options {
             state,
             log,
             options: self,
+            stack,
             address: any_port,
             process: None,
             started_in: Duration::ZERO,
         };
         plaza.spawn()?;
-        if plaza.options.state.is_none() {
+        if plaza.options.state.is_none() && plaza.options.role.runs_functions() {
             keep_warm(&plaza.binary, &plaza.state);
         }
         Ok(plaza)
@@ -163,6 +214,7 @@ pub struct Plaza {
     state: PathBuf,
     log: PathBuf,
     options: Options,
+    stack: Stack,
     address: SocketAddr,
     process: Option<Process>,
     started_in: Duration,
@@ -265,6 +317,27 @@ impl Plaza {
         self.kill();
     }
 
+    /// Freezes it (SIGSTOP): its connections stay, and nothing is answered.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Plaza::freeze`].
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// What it stands on.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
     /// Sends SIGTERM without waiting.
     ///
     /// # Panics
@@ -322,13 +395,15 @@ impl Plaza {
             .append(true)
             .open(&self.log)
             .map_err(|error| format!("cannot write {}: {error}", self.log.display()))?;
-        let mut child = Command::new(&self.binary)
-            .arg("up")
-            .arg("--from")
-            .arg(&self.manifest)
-            .arg("--state")
-            .arg(&self.state)
+        let role = self.options.role;
+        let mut command = Command::new(&self.binary);
+        command.arg(role.name()).arg("--from").arg(&self.manifest);
+        if role.runs_functions() {
+            command.arg("--state").arg(&self.state);
+        }
+        let mut child = command
             .args(["--listen", &self.address.to_string()])
+            .args(self.stack.arguments(role))
             .args(&self.options.arguments)
             .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

@@ -1,6 +1,6 @@
 //! What operators and every client rely on beside the API itself.
 
-use plaza_test_support::{World, unique};
+use plaza_test_support::{PATIENCE, World, eventually, unique};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -54,9 +54,15 @@ async fn metrics_are_prometheus_text() {
         names.insert(series.split('{').next().unwrap_or_default().to_owned());
     }
     let ours: Vec<_> = names.iter().filter(|name| name.starts_with("plaza_")).collect();
-    for part in ["request", "stream", "outbox", "lag"] {
+    for part in ["request", "stream", "outbox"] {
         assert!(ours.iter().any(|name| name.contains(part)), "no metric of {part} among {ours:?}");
     }
+    // It is looked at from time to time.
+    eventually(PATIENCE, "the lag of the triggers is told", async || {
+        let answer = world.client().get("/metrics").answer().await.is(200);
+        String::from_utf8_lossy(&answer.body).contains("plaza_trigger_lag{").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
