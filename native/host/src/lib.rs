@@ -54,7 +54,7 @@ mod variables;
 mod wit;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -69,6 +69,11 @@ pub use error::{Error, Problems};
 pub use manifest::KafkaTrigger;
 pub use settings::{HostSettings, KeyValuePlace, Limits, MysqlSettings, Places};
 pub use start::compile;
+
+/// The `[[trigger.kafka]]` entries of a manifest, for one who calls functions that run elsewhere.
+pub fn kafka_triggers(manifest: &Path) -> Result<Vec<KafkaTrigger>, Error> {
+    Ok(manifest::Manifest::read(manifest)?.kafka)
+}
 
 /// How long requests that [`Host::stop`] has cancelled get to notice.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);

@@ -39,6 +39,9 @@ pub(crate) struct Keys {
     /// Shared between relay and functions.
     #[serde(rename = "grip_key")]
     grip: String,
+    /// Shared between triggers and functions. Files of earlier versions have none.
+    #[serde(rename = "events_key", default)]
+    events: String,
 }
 
 impl std::fmt::Debug for Keys {
@@ -71,22 +74,32 @@ impl Keys {
                 (key.to_jwk(), key.public_key().to_jwk())
             }
         };
-        let mut grip_key = [0; 32];
-        getrandom::fill(&mut grip_key).context("the operating system gives no random bytes")?;
         Ok(Self {
             signing_jwk: private,
             verification_set: format!("{{\"keys\":[{public}]}}"),
-            grip: BASE64_URL_SAFE_NO_PAD.encode(grip_key),
+            grip: secret()?,
+            events: secret()?,
         })
+    }
+
+    /// Those that a file keeps.
+    pub(crate) fn load(file: &Path) -> Result<Self> {
+        let named = || format!("keys in {}", file.display());
+        serde_json::from_reader(File::open(file).with_context(named)?).with_context(named)
     }
 
     /// Those that the file keeps; made and written on the first call.
     pub(crate) fn load_or_generate(file: &Path) -> Result<Self> {
         let named = || format!("keys in {}", file.display());
-        if file.exists() {
-            return serde_json::from_reader(File::open(file).with_context(named)?).with_context(named);
-        }
-        let keys = Self::generate(Algorithm::EdDsa)?;
+        let keys = if file.exists() {
+            let kept = Self::load(file)?;
+            if !kept.events.is_empty() {
+                return Ok(kept);
+            }
+            Self { events: secret()?, ..kept }
+        } else {
+            Self::generate(Algorithm::EdDsa)?
+        };
         // Written beside and renamed, so that a crash leaves a whole file or none.
         let beside = file.with_extension("new");
         let mut handle =
@@ -99,7 +112,12 @@ impl Keys {
 
     /// The key that relay and functions share, unless the environment gives another, as it may for every variable.
     pub(crate) fn grip_key(&self) -> String {
-        std::env::var("SPIN_VARIABLE_GRIP_KEY").unwrap_or_else(|_| self.grip.clone())
+        variable("grip_key").unwrap_or_else(|| self.grip.clone())
+    }
+
+    /// The key that triggers and functions share, unless the environment gives another.
+    pub(crate) fn events_key(&self) -> String {
+        variable("events_key").unwrap_or_else(|| self.events.clone())
     }
 
     /// As the host takes variables.
@@ -108,6 +126,7 @@ impl Keys {
             ("token_signing_key".to_owned(), self.signing_jwk.clone()),
             ("token_keys".to_owned(), self.verification_set.clone()),
             ("grip_key".to_owned(), self.grip.clone()),
+            ("events_key".to_owned(), self.events.clone()),
         ])
     }
 
@@ -116,6 +135,32 @@ impl Keys {
         let line = |(name, value): (String, String)| format!("SPIN_VARIABLE_{}='{value}'\n", name.to_uppercase());
         self.variables().into_iter().map(line).collect()
     }
+}
+
+/// An application variable that the environment gives.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(format!("SPIN_VARIABLE_{}", name.to_uppercase())).ok().filter(|value| !value.is_empty())
+}
+
+/// One key of a part that is not beside the functions: from the environment, or from their file.
+pub(crate) fn shared(name: &str, file: Option<&Path>, of: impl FnOnce(&Keys) -> String) -> Result<String> {
+    if let Some(value) = variable(name) {
+        return Ok(value);
+    }
+    let file = file.with_context(|| {
+        let variable = format!("SPIN_VARIABLE_{}", name.to_uppercase());
+        format!(
+            "{name} is missing: name the functions' keys.json with --keys, or set {variable} as `plaza keys` prints it"
+        )
+    })?;
+    Ok(of(&Keys::load(file)?))
+}
+
+/// 256 random bits.
+fn secret() -> Result<String> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).context("the operating system gives no random bytes")?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(key))
 }
 
 #[cfg(test)]
@@ -157,6 +202,14 @@ mod tests {
         let made = Keys::load_or_generate(&file).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Keys::load_or_generate(&file).unwrap().variables(), made.variables());
+        // A file of an earlier version gets the key that it lacks, and keeps the others.
+        let mut earlier = made.variables();
+        earlier.remove("events_key");
+        std::fs::write(&file, serde_json::to_vec(&earlier).unwrap()).unwrap();
+        let completed = Keys::load_or_generate(&file).unwrap();
+        assert_eq!(completed.grip_key(), made.grip_key());
+        assert!(!completed.events_key().is_empty());
+        assert_eq!(Keys::load(&file).unwrap().events_key(), completed.events_key());
         std::fs::write(&file, "{").unwrap();
         assert!(Keys::load_or_generate(&file).is_err(), "a damaged file is not silently replaced");
     }

@@ -48,7 +48,7 @@ impl State {
 fn empty(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name() == LOCK || entry.file_name() == super::up::COMPILED {
+        if entry.file_name() == LOCK || entry.file_name() == super::app::COMPILED {
             continue;
         }
         if entry.file_type()?.is_dir() {
