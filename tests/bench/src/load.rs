@@ -92,6 +92,49 @@ impl Errors {
     }
 }
 
+/// What is under load.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Plaza.
+    pub(crate) server: u32,
+    /// The processes of the databases and brokers that it stands on; none where they are part of it.
+    pub(crate) stores: Vec<u32>,
+}
+
+impl Target {
+    /// CPU seconds so far.
+    fn cpu(&self) -> Cpu {
+        let of = |pid| procfs::cpu_time(pid).unwrap_or_default().as_secs_f64();
+        Cpu {
+            server: of(self.server),
+            stores: self.stores.iter().map(|pid| of(*pid)).sum(),
+            generator: of(std::process::id()),
+        }
+    }
+}
+
+/// CPU seconds of everyone concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cpu {
+    pub(crate) server: f64,
+    pub(crate) stores: f64,
+    pub(crate) generator: f64,
+}
+
+impl std::ops::Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            server: self.server - earlier.server,
+            stores: self.stores - earlier.stores,
+            generator: self.generator - earlier.generator,
+        }
+    }
+}
+
 /// One measured run.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -103,8 +146,8 @@ pub(crate) struct Run {
     pub(crate) errors: Errors,
     /// Messages answered 201 by room, over the whole run.
     pub(crate) answered: Vec<u64>,
-    /// CPU seconds of the server and of the generator in the measured time.
-    pub(crate) cpu_seconds: (f64, f64),
+    /// CPU seconds in the measured time.
+    pub(crate) cpu_seconds: Cpu,
 }
 
 impl Run {
@@ -116,7 +159,12 @@ impl Run {
     /// CPU milliseconds of the server for each answer, all threads, what it does later included as far as it falls
     /// into the run.
     pub(crate) fn server_cpu_ms(&self) -> f64 {
-        self.cpu_seconds.0 * 1e3 / self.latencies.count()
+        self.cpu_seconds.server * 1e3 / self.latencies.count()
+    }
+
+    /// The same of the databases and brokers.
+    pub(crate) fn stores_cpu_ms(&self) -> f64 {
+        self.cpu_seconds.stores * 1e3 / self.latencies.count()
     }
 }
 
@@ -212,7 +260,8 @@ async fn exchange(
 
 /// A closed loop: each connection sends its next request when the last one is answered. `name` makes the ids of this
 /// run its own.
-pub(crate) async fn closed(kind: Kind, address: SocketAddr, town: &Town, pid: u32, seconds: u64, name: &str) -> Run {
+pub(crate) async fn closed(kind: Kind, target: &Target, town: &Town, seconds: u64, name: &str) -> Run {
+    let address = target.address;
     let templates: Rc<Vec<Template>> = Rc::new(
         (0..USERS).map(|user| Template::new(kind, address, &town.users[user], &town.room_of(user).id)).collect(),
     );
@@ -245,16 +294,15 @@ pub(crate) async fn closed(kind: Kind, address: SocketAddr, town: &Town, pid: u3
     };
     let cpu = async {
         sleep_until(measured_from).await;
-        let before = cpu_seconds(pid);
+        let before = target.cpu();
         sleep_until(measured_to).await;
-        let after = cpu_seconds(pid);
-        (after.0 - before.0, after.1 - before.1)
+        target.cpu() - before
     };
     let (shares, cpu_seconds) = tokio::join!(join_all((0..CONNECTIONS).map(worker)), cpu);
     collect(&shares, Duration::from_secs(seconds), cpu_seconds)
 }
 
-fn collect(shares: &[Share], measured: Duration, cpu_seconds: (f64, f64)) -> Run {
+fn collect(shares: &[Share], measured: Duration, cpu_seconds: Cpu) -> Run {
     let rooms = shares.first().map_or(0, |share| share.answered.len());
     let mut whole = Share::new(rooms);
     for share in shares {
@@ -266,12 +314,6 @@ fn collect(shares: &[Share], measured: Duration, cpu_seconds: (f64, f64)) -> Run
     }
     let Share { latencies, errors, answered } = whole;
     Run { seconds: measured.as_secs_f64(), latencies, errors, answered, cpu_seconds }
-}
-
-/// CPU seconds of the server and of this process so far.
-fn cpu_seconds(pid: u32) -> (f64, f64) {
-    let of = |pid| procfs::cpu_time(pid).unwrap_or_default().as_secs_f64();
-    (of(pid), of(std::process::id()))
 }
 
 /// What the open loop gave.
@@ -287,14 +329,8 @@ pub(crate) struct Delivery {
 }
 
 /// An open loop of `per_second` messages: in each room one user writes on a fixed beat and another listens.
-pub(crate) async fn open(
-    address: SocketAddr,
-    town: &Town,
-    pid: u32,
-    per_second: u32,
-    seconds: u64,
-    name: &str,
-) -> Delivery {
+pub(crate) async fn open(target: &Target, town: &Town, per_second: u32, seconds: u64, name: &str) -> Delivery {
+    let address = target.address;
     let rooms = u32::try_from(town.rooms.len()).expect("a few rooms");
     let mut streams = Vec::new();
     for group in town.users.chunks(USERS_PER_ROOM) {
@@ -345,16 +381,16 @@ pub(crate) async fn open(
         }
         latencies
     };
-    let before = cpu_seconds(pid);
+    let before = target.cpu();
     let (shares, arrivals) =
         tokio::join!(join_all((0..town.rooms.len()).map(writer)), join_all(streams.into_iter().map(listener)));
-    let after = cpu_seconds(pid);
+    let spent = target.cpu() - before;
     let measured = start.elapsed();
     let mut to_stream = Latencies::new();
     for arrived in &arrivals {
         to_stream.add(arrived);
     }
-    let sends = collect(&shares, measured, (after.0 - before.0, after.1 - before.1));
+    let sends = collect(&shares, measured, spent);
     let sent: u64 = sends.answered.iter().sum();
     Delivery { missing: sent.saturating_sub(to_stream.len()), to_stream, sends }
 }

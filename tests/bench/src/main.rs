@@ -12,13 +12,14 @@ mod wire;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use plaza_test_support::{Plaza, manifest};
+use plaza_test_support::{Options, Plaza, Servers, Stack, manifest};
 use serde_json::json;
 
-use crate::load::{Delivery, Kind, Run};
+use crate::load::{Delivery, Kind, Run, Target};
 use crate::report::{Figure, Goal};
 use crate::town::Town;
 
@@ -37,6 +38,9 @@ struct Arguments {
     /// Short runs, once each: for a look, not for figures.
     #[arg(long)]
     quick: bool,
+    /// What Plaza stands on; several are measured one after another and shown beside each other.
+    #[arg(long, value_delimiter = ',', value_enum, default_value = "embedded")]
+    stack: Vec<Base>,
     /// Where the figures go as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -53,6 +57,32 @@ enum Part {
     Get,
     Send,
     Stream,
+}
+
+/// What Plaza stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Base {
+    /// SQLite and the embedded log.
+    Embedded,
+    /// MariaDB, Redis and Kafka (one broker), each with its defaults for durability, on this machine.
+    Kafka,
+}
+
+impl Base {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Kafka => "kafka",
+        }
+    }
+
+    fn stack(self) -> Result<Stack, String> {
+        Ok(match self {
+            Self::Embedded => Stack::Embedded,
+            Self::Kafka => Stack::Servers(Arc::new(Servers::start(1)?)),
+        })
+    }
 }
 
 /// How much is measured.
@@ -84,49 +114,58 @@ struct Outcome {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match measure(&arguments).await {
-        Ok(outcome) => finish(&arguments, &outcome),
-        Err(why) => {
-            eprintln!("bench: {why}");
-            ExitCode::FAILURE
+    let mut outcomes = Vec::new();
+    for base in &arguments.stack {
+        match measure(&arguments, *base).await {
+            Ok(outcome) => outcomes.push((*base, outcome)),
+            Err(why) => {
+                eprintln!("bench: {}: {why}", base.name());
+                return ExitCode::FAILURE;
+            }
         }
     }
+    finish(&arguments, &outcomes)
 }
 
-fn finish(arguments: &Arguments, outcome: &Outcome) -> ExitCode {
-    println!("\n{}\n\n{}", procfs::machine(), report::table(&outcome.figures));
-    for fault in &outcome.faults {
-        eprintln!("FAULT: {fault}");
+fn finish(arguments: &Arguments, outcomes: &[(Base, Outcome)]) -> ExitCode {
+    let tables: Vec<(&str, &[Figure])> =
+        outcomes.iter().map(|(base, outcome)| (base.name(), outcome.figures.as_slice())).collect();
+    println!("\n{}\n\n{}", procfs::machine(), report::table(&tables));
+    let is_whole = outcomes.iter().all(|(_, outcome)| outcome.faults.is_empty());
+    for (base, outcome) in outcomes {
+        for fault in &outcome.faults {
+            eprintln!("FAULT: {}: {fault}", base.name());
+        }
     }
     if let Some(path) = &arguments.json {
-        let document = json!({
-            "schema": 1,
-            "machine": procfs::machine(),
-            "quick": arguments.quick,
-            "figures": outcome.figures,
-            "faults": outcome.faults,
-        });
+        let stacks: Vec<_> = outcomes
+            .iter()
+            .map(|(base, outcome)| json!({ "stack": base, "figures": outcome.figures, "faults": outcome.faults }))
+            .collect();
+        let document = json!({ "schema": 2, "machine": procfs::machine(), "quick": arguments.quick, "stacks": stacks });
         if let Err(error) = fs::write(path, format!("{document:#}\n")) {
             eprintln!("bench: cannot write {}: {error}", path.display());
             return ExitCode::FAILURE;
         }
     }
     // A missed goal is a finding; a fault means that the figures cannot be believed.
-    if outcome.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn progress(what: &str) {
     eprintln!("bench: {what} …");
 }
 
-async fn measure(arguments: &Arguments) -> Result<Outcome, String> {
+async fn measure(arguments: &Arguments, base: Base) -> Result<Outcome, String> {
     let plan = arguments.plan();
     let mut outcome = Outcome::default();
+    let stack = base.stack()?;
+    let options = || Plaza::options().stack(&stack);
     let state = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
     if arguments.wants(Part::Start) {
-        starts(&plan, state.path(), &mut outcome)?;
+        starts(&plan, options, state.path(), &mut outcome)?;
     }
-    let plaza = Plaza::options().state(state.path()).start()?;
+    let plaza = options().state(state.path()).start()?;
     if arguments.wants(Part::Idle) {
         progress("idle memory");
         tokio::time::sleep(IDLE).await;
@@ -143,9 +182,9 @@ async fn measure(arguments: &Arguments) -> Result<Outcome, String> {
 }
 
 /// Start to ready: with nothing compiled, and with everything compiled and a state to open.
-fn starts(plan: &Plan, state: &Path, outcome: &mut Outcome) -> Result<(), String> {
+fn starts(plan: &Plan, options: impl Fn() -> Options, state: &Path, outcome: &mut Outcome) -> Result<(), String> {
     let once = |state: &Path| -> Result<f64, String> {
-        let mut plaza = Plaza::options().state(state).start()?;
+        let mut plaza = options().state(state).start()?;
         let took = plaza.started_in().as_secs_f64();
         plaza.stop();
         Ok(took)
@@ -179,7 +218,7 @@ fn memory(plaza: &Plaza, when: &str, goal: Option<Goal>, outcome: &mut Outcome) 
 async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: &mut Outcome) {
     progress("200 users register, log in and open 50 rooms");
     let town = Town::found(&plaza.client()).await;
-    let (address, pid) = (plaza.address(), plaza.pid());
+    let target = Target { address: plaza.address(), server: plaza.pid(), stores: plaza.stack().pids() };
     let mut answered = vec![0; town.rooms.len()];
     let mut unanswered = 0;
     let mut keep = |run: &Run| {
@@ -191,7 +230,7 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
         let mut runs = Vec::new();
         for number in 1..=plan.runs {
             progress(&format!("GET /api/profile/me, run {number} of {}", plan.runs));
-            runs.push(load::closed(Kind::Get, address, &town, pid, plan.seconds.min(10), "get").await);
+            runs.push(load::closed(Kind::Get, &target, &town, plan.seconds.min(10), "get").await);
         }
         closed_figures("GET /api/profile/me", &runs, (None, None), outcome);
     }
@@ -199,7 +238,7 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
         let (mut runs, mut backlogs) = (Vec::new(), Vec::new());
         for number in 1..=plan.runs {
             progress(&format!("sends, run {number} of {}", plan.runs));
-            runs.push(load::closed(Kind::Send, address, &town, pid, plan.seconds, &format!("send{number}")).await);
+            runs.push(load::closed(Kind::Send, &target, &town, plan.seconds, &format!("send{number}")).await);
             match backlog::drain(&plaza.client()).await {
                 Ok(backlog) => backlogs.push(backlog),
                 Err(why) => outcome.faults.push(why),
@@ -218,7 +257,7 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
         for number in 1..=plan.runs {
             progress(&format!("POST to stream at {OPEN_LOOP_PER_SECOND} a second, run {number} of {}", plan.runs));
             let name = format!("open{number}");
-            runs.push(load::open(address, &town, pid, OPEN_LOOP_PER_SECOND, plan.seconds, &name).await);
+            runs.push(load::open(&target, &town, OPEN_LOOP_PER_SECOND, plan.seconds, &name).await);
         }
         runs.iter().map(|delivery| &delivery.sends).for_each(&mut keep);
         stream_figures(&runs, outcome);
@@ -255,7 +294,11 @@ fn closed_figures(what: &str, runs: &[Run], goals: (Option<Goal>, Option<Goal>),
         outcome.figures.push(if quantile > 0.98 { aim(figure, goals.1) } else { figure });
     }
     outcome.figures.push(Figure::new(format!("{what}, server CPU each"), "ms", &each(runs, Run::server_cpu_ms)));
-    let generator = each(runs, |run| run.cpu_seconds.1 / run.seconds * 100.0);
+    let stores = each(runs, Run::stores_cpu_ms);
+    if stores.iter().any(|ms| *ms > 0.0) {
+        outcome.figures.push(Figure::new(format!("{what}, databases' and broker's CPU each"), "ms", &stores));
+    }
+    let generator = each(runs, |run| run.cpu_seconds.generator / run.seconds * 100.0);
     outcome.figures.push(Figure::new(format!("{what}, generator's CPU"), "% of one", &generator));
     note_errors(what, runs.iter(), outcome);
 }

@@ -54,19 +54,24 @@ impl Figure {
         Self { goal: Some(goal), ..self }
     }
 
-    fn row(&self) -> [String; 4] {
+    fn cells(&self) -> [String; 2] {
         let spread = match self.runs.len() {
             0 | 1 => String::new(),
             runs => format!("{}–{} of {runs}", number(self.spread.0), number(self.spread.1)),
         };
-        let goal = self.goal.map_or_else(String::new, |goal| {
-            let (sign, aim) = match goal {
-                Goal::AtLeast(aim) => ('≥', aim),
-                Goal::Below(aim) => ('<', aim),
-            };
-            format!("{sign} {}  {}", number(aim), if goal.met(self.value) { "met" } else { "MISSED" })
-        });
-        [self.name.clone(), format!("{} {}", number(self.value), self.unit), spread, goal]
+        [format!("{} {}", number(self.value), self.unit), spread]
+    }
+
+    /// The goal, and whether it is met: by each of several in their order.
+    fn aimed_at(figures: &[Option<&Self>]) -> String {
+        let Some(goal) = figures.iter().flatten().find_map(|figure| figure.goal) else { return String::new() };
+        let (sign, aim) = match goal {
+            Goal::AtLeast(aim) => ('≥', aim),
+            Goal::Below(aim) => ('<', aim),
+        };
+        let verdict = |figure: &&Self| if goal.met(figure.value) { "met" } else { "MISSED" };
+        let verdicts: Vec<&str> = figures.iter().flatten().map(verdict).collect();
+        format!("{sign} {}  {}", number(aim), verdicts.join(", "))
     }
 }
 
@@ -90,25 +95,46 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The table.
-pub(crate) fn table(figures: &[Figure]) -> String {
-    let header = ["figure", "median", "spread", "goal"].map(str::to_owned);
-    let rows: Vec<[String; 4]> = std::iter::once(header).chain(figures.iter().map(Figure::row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2), width(3)];
+/// One table of what was measured on each stack, by its name: a row a figure, with a median and a spread for each stack.
+pub(crate) fn table(stacks: &[(&str, &[Figure])]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for figure in stacks.iter().flat_map(|(_, figures)| *figures) {
+        if !names.contains(&figure.name.as_str()) {
+            names.push(&figure.name);
+        }
+    }
+    let mut header = vec!["figure".to_owned()];
+    for (stack, _) in stacks {
+        header.extend(if stacks.len() == 1 {
+            ["median".to_owned(), "spread".to_owned()]
+        } else {
+            [(*stack).to_owned(), "spread".to_owned()]
+        });
+    }
+    header.push("goal".to_owned());
+    let row = |name: &str| {
+        let of = |figures: &'_ [Figure]| figures.iter().position(|figure| figure.name == name);
+        let found: Vec<Option<&Figure>> =
+            stacks.iter().map(|(_, figures)| of(figures).map(|index| &figures[index])).collect();
+        let mut row = vec![name.to_owned()];
+        row.extend(found.iter().flat_map(|figure| figure.map_or_else(Default::default, Figure::cells)));
+        row.push(Figure::aimed_at(&found));
+        row
+    };
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(names.into_iter().map(row)).collect();
+    let columns = 2 + 2 * stacks.len();
+    let widths: Vec<usize> =
+        (0..columns).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     let mut text = String::new();
-    for (number, [name, value, spread, goal]) in rows.iter().enumerate() {
-        let line = format!(
-            "{name:<w0$}  {value:>w1$}  {spread:>w2$}  {goal:<w3$}",
-            w0 = widths[0],
-            w1 = widths[1],
-            w2 = widths[2],
-            w3 = widths[3]
-        );
-        text.push_str(line.trim_end());
+    for (number, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+            // Words begin, figures end, at the same place.
+            if column == 0 || column + 1 == columns { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
         if number == 0 {
-            text.push_str(&"─".repeat(widths.iter().sum::<usize>() + 6));
+            text.push_str(&"─".repeat(widths.iter().sum::<usize>() + 2 * (columns - 1)));
             text.push('\n');
         }
     }
@@ -122,9 +148,11 @@ mod tests {
     #[test]
     fn a_figure_is_the_median_with_its_spread() {
         let figure = Figure::new("sends", "/s", &[5_210.0, 4_990.0, 6_000.0]).aim(Goal::AtLeast(5_000.0));
-        assert_eq!(figure.row(), ["sends", "5,210 /s", "4,990–6,000 of 3", "≥ 5,000  met"]);
-        let slow = Figure::new("p99", "ms", &[50.0]).aim(Goal::Below(50.0));
-        assert_eq!(slow.row(), ["p99", "50.0 ms", "", "< 50.0  MISSED"]);
+        assert_eq!(figure.cells(), ["5,210 /s", "4,990–6,000 of 3"]);
+        let slow = Figure::new("sends", "/s", &[50.0]);
+        assert_eq!(slow.cells(), ["50.0 /s", ""]);
+        assert_eq!(Figure::aimed_at(&[Some(&figure), Some(&slow)]), "≥ 5,000  met, MISSED");
+        assert_eq!(Figure::aimed_at(&[Some(&slow), None]), "");
     }
 
     #[test]
@@ -134,10 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn a_table_lines_up() {
-        let text = table(&[Figure::new("a", "ms", &[1.0]), Figure::new("longer", "MB", &[2.0])]);
+    fn a_table_lines_up_and_has_every_figure_of_every_stack() {
+        let one = [Figure::new("a", "ms", &[1.0]), Figure::new("longer", "MB", &[2.0])];
+        let other = [Figure::new("longer", "MB", &[3.0]), Figure::new("b", "ms", &[4.0])];
+        let text = table(&[("one", &one)]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[2].find("1.00"), lines[3].find("2.00"));
+        let text = table(&[("one", &one), ("other", &other)]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 5);
+        assert_eq!(lines[3].find("3.00"), lines[4].find("4.00"));
+        assert!(lines[3].contains("2.00") && !lines[4].contains("1.00"));
     }
 }
