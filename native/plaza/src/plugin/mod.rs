@@ -7,9 +7,11 @@
 mod runtime;
 mod variables;
 
+use crate::process::DRAIN_TIME_MAX;
+use crate::{bus, cli, roles};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
-use plaza_events::{Clock, EventLog, KafkaLog, KafkaSettings, Topics, Trigger, TriggerSettings};
+use plaza_events::{EventLog, KafkaLog, Topics};
 use plaza_host::{Host, HostSettings};
 use plaza_http::Upstream;
 use runtime::{Locked, RuntimeConfig};
@@ -17,7 +19,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use variables::VariableSource;
@@ -34,15 +35,13 @@ const LOCAL_APP_DIR: &str = "SPIN_LOCAL_APP_DIR";
 /// The contract's topics, where the application does not bring its own.
 const TOPICS: &str = include_str!("../../../../infra/topics.toml");
 
-/// How long requests under way get when the process stops.
-const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
-
 /// The words that `spin up` may pass on: those of Spin's own triggers that mean something here, and Kafka's.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, about = "Spin's trigger for [[trigger.kafka]]", next_help_heading = "KAFKA TRIGGER OPTIONS")]
 struct Words {
+    /// Where no brokers are named: `brokers` in `[application.trigger.kafka]`.
     #[command(flatten)]
-    kafka: Kafka,
+    kafka: cli::Kafka,
     #[command(flatten)]
     spin: Spin,
     /// Print the options, for `spin up --help`.
@@ -51,13 +50,6 @@ struct Words {
     /// Print the names of the options as JSON, for `spin up` to know which are for whom.
     #[arg(long, hide = true)]
     launch_metadata_only: bool,
-}
-
-#[derive(Debug, Args)]
-struct Kafka {
-    /// The brokers to begin with: `host:port[,host:port…]`. Without it: `brokers` in `[application.trigger.kafka]`.
-    #[arg(long, value_name = "BROKERS", env = "PLAZA_KAFKA")]
-    kafka: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -160,7 +152,7 @@ async fn run(words: Words) -> Result<()> {
     let config = RuntimeConfig::read(words.spin.runtime_config_file.as_deref())?;
     let state_dir = config.state_dir(words.spin.state_dir.as_deref(), app_dir.as_deref())?;
     let variables = variables::resolve(&locked.variables, &words.spin.variable, &config.variable_providers)?;
-    let events_key = variables.get("events_key").cloned();
+    let events_key = variables.get("events_key").cloned().unwrap_or_default();
 
     let mut settings = HostSettings {
         variables,
@@ -173,10 +165,16 @@ async fn run(words: Words) -> Result<()> {
         settings.limits.memory_bytes_max = bytes;
     }
     let host = Host::start(settings).await?;
+    if host.kafka_triggers().is_empty() {
+        bail!("the application has no [[trigger.kafka]]");
+    }
     let brokers = brokers(words.kafka.kafka, host.kafka_settings())?;
-    let log = KafkaLog::open(KafkaSettings::new(&brokers), &topics(app_dir.as_deref())?).await;
+    let settings = bus::settings(&brokers, &words.kafka.security);
+    let log = KafkaLog::open(settings, &topics(app_dir.as_deref())?).await;
     let log = Arc::new(log.with_context(|| format!("Kafka at {brokers}"))?);
-    let triggers = triggers(&host, &(Arc::clone(&log) as Arc<dyn EventLog>), events_key.as_deref()).await?;
+    let functions = Arc::clone(&host) as Arc<dyn Upstream>;
+    let events = Arc::clone(&log) as Arc<dyn EventLog>;
+    let triggers = roles::triggers(host.kafka_triggers(), &functions, &events, &events_key).await?;
     tracing::info!(triggers = triggers.len(), brokers, "ready");
 
     tokio::select! {
@@ -184,9 +182,7 @@ async fn run(words: Words) -> Result<()> {
         _ = terminate.recv() => {}
     }
     tracing::info!("stopping");
-    for trigger in triggers {
-        trigger.stop().await;
-    }
+    roles::stop_triggers(triggers).await;
     host.stop(DRAIN_TIME_MAX).await;
     log.close().await;
     for database in host.databases().into_values() {
@@ -211,23 +207,6 @@ fn topics(app_dir: Option<&Path>) -> Result<Topics> {
         Some(file) => Topics::read(&file).with_context(|| format!("topics in {}", file.display())),
         None => Topics::parse(TOPICS).map_err(Into::into),
     }
-}
-
-/// One trigger for each `[[trigger.kafka]]` of the application.
-async fn triggers(host: &Arc<Host>, log: &Arc<dyn EventLog>, events_key: Option<&str>) -> Result<Vec<Trigger>> {
-    if host.kafka_triggers().is_empty() {
-        bail!("the application has no [[trigger.kafka]]");
-    }
-    let mut triggers = Vec::new();
-    for entry in host.kafka_triggers() {
-        let (component, settings) = (&entry.component, entry.settings.clone());
-        let settings = TriggerSettings::from_manifest(component, &entry.group, entry.topics.clone(), settings)
-            .map_err(|reason| anyhow!("[[trigger.kafka]] of component {component}: {reason}"))?;
-        let settings = TriggerSettings { bearer_token: events_key.map(str::to_owned), ..settings };
-        let upstream = Arc::clone(host) as Arc<dyn Upstream>;
-        triggers.push(Trigger::start(settings, upstream, Arc::clone(log), Clock::system()).await?);
-    }
-    Ok(triggers)
 }
 
 #[cfg(test)]
