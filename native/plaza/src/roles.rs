@@ -159,12 +159,16 @@ async fn knock(entries: &[KafkaTrigger], functions: &Arc<dyn Upstream>, events_k
             .header(http::header::CONTENT_TYPE, "application/cloudevents-batch+json")
             .header(http::header::AUTHORIZATION, format!("Bearer {events_key}"))
             .body(plaza_http::full("[]"))?;
+        let (component, path) = (&entry.component, &settings.path);
         let status = functions.call(request).await.status();
         if matches!(status, http::StatusCode::UNAUTHORIZED | http::StatusCode::FORBIDDEN) {
-            bail!("{} does not accept the events key: it answers {status}", entry.component);
+            bail!("{component} at {path} does not accept the events key: it answers {status}");
+        }
+        if status.is_client_error() {
+            bail!("{component} at {path} does not take events: it answers {status}");
         }
         if !status.is_success() {
-            tracing::warn!(component = entry.component, %status, "the function does not take events now");
+            tracing::warn!(component, %status, "the function does not take events now");
         }
     }
     Ok(())

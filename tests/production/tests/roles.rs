@@ -56,7 +56,7 @@ async fn the_parts_make_one_plaza() {
         }
     }
     eventually(PATIENCE, "the notification", async || {
-        let notifications: Vec<Notification> = junho.all("/api/notifications").await;
+        let notifications: Vec<Notification> = junho.all("/api/notifications?unread=true").await;
         notifications.iter().any(|notification| notification.kind == "message").then_some(())
     })
     .await;
