@@ -36,6 +36,10 @@ struct World {
     _directory: TempDir,
 }
 
+fn publisher_with(log: Arc<dyn EventLog>, outbox: MysqlOutbox) -> Publisher {
+    Publisher::start("chat", Arc::new(outbox), log, settings())
+}
+
 impl World {
     async fn new(server: &MariaDb, name: &str) -> Self {
         let url = server.database(name);
@@ -47,11 +51,7 @@ impl World {
     }
 
     fn publisher(&self) -> Publisher {
-        self.publisher_with(self.log.clone(), MysqlOutbox::new(&self.url).unwrap())
-    }
-
-    fn publisher_with(&self, log: Arc<dyn EventLog>, outbox: MysqlOutbox) -> Publisher {
-        Publisher::start("chat", Arc::new(outbox), log, settings())
+        publisher_with(self.log.clone(), MysqlOutbox::new(&self.url).unwrap())
     }
 
     async fn connect(&self) -> Conn {
@@ -295,7 +295,7 @@ async fn a_leader_that_stalls_is_replaced_and_comes_back() {
         time::sleep(Duration::from_millis(10)).await;
     }
     let outbox = MysqlOutbox::new(&world.url).unwrap().with_lease(lease);
-    let new = world.publisher_with(world.log.clone(), outbox);
+    let new = publisher_with(world.log.clone(), outbox);
     write(&mut connection, "0", 10..20).await.unwrap();
     world.drained().await;
     assert!(!stalling.appended.load(Ordering::SeqCst), "the other one has taken over while the first one stalls");

@@ -56,8 +56,10 @@ struct Variable {
 #[derive(Deserialize)]
 struct Trigger {
     id: String,
-    trigger_type: String,
-    trigger_config: Json,
+    #[serde(rename = "trigger_type")]
+    kind: String,
+    #[serde(rename = "trigger_config")]
+    config: Json,
 }
 
 #[derive(Deserialize)]
@@ -116,10 +118,10 @@ pub(crate) fn parse(text: &str) -> Result<RawManifest, Problems> {
         .extend(unmet(&locked.host_requirements).map(|feature| format!("it requires {feature}, which is not offered")));
 
     let mut trigger: BTreeMap<String, Vec<Table>> = BTreeMap::new();
-    for Trigger { id, trigger_type, trigger_config } in locked.triggers {
-        let config = match trigger_type.as_str() {
-            "http" => called_by_others(&trigger_config),
-            "kafka" => match serde_json::from_value::<Table>(trigger_config) {
+    for Trigger { id, kind, config: given } in locked.triggers {
+        let config = match kind.as_str() {
+            "http" => called_by_others(&given),
+            "kafka" => match serde_json::from_value::<Table>(given) {
                 Ok(config) => Some(config),
                 Err(error) => {
                     problems.push(format!("trigger {id}: {error}"));
@@ -130,7 +132,7 @@ pub(crate) fn parse(text: &str) -> Result<RawManifest, Problems> {
         };
         if let Some(mut config) = config {
             config.insert("id".to_owned(), Value::String(id));
-            trigger.entry(trigger_type).or_default().push(config);
+            trigger.entry(kind).or_default().push(config);
         }
     }
     let triggered = |id: &str| {

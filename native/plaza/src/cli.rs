@@ -126,6 +126,7 @@ pub(crate) struct KafkaRequired {
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Kafka")]
+#[expect(clippy::struct_field_names, reason = "the fields are the words of the command line")]
 pub(crate) struct KafkaSecurity {
     /// Encrypt the connections (TLS). Implied by the other TLS options.
     #[arg(long, env = "PLAZA_KAFKA_TLS")]

@@ -391,6 +391,6 @@ pub(crate) async fn open(target: &Target, town: &Town, per_second: u32, seconds:
         to_stream.add(arrived);
     }
     let sends = collect(&shares, measured, spent);
-    let sent: u64 = sends.answered.iter().sum();
-    Delivery { missing: sent.saturating_sub(to_stream.len()), to_stream, sends }
+    let answered: u64 = sends.answered.iter().sum();
+    Delivery { missing: answered.saturating_sub(to_stream.len()), to_stream, sends }
 }

@@ -78,6 +78,9 @@ async fn write(person: Person, room: String, stop: Arc<AtomicBool>, mut rng: fas
     told
 }
 
+/// Once the load is over: how many messages there are in each of somebody's rooms.
+type Expected = Arc<OnceLock<Vec<(String, u64)>>>;
+
 /// Somebody's stream of everything, over all the connections that it takes.
 struct Listener {
     person: Person,
@@ -87,7 +90,7 @@ struct Listener {
     delivered: Delivered,
     connections: usize,
     /// Once the load is over: how many messages there are in each of their rooms.
-    expected: Arc<OnceLock<Vec<(String, u64)>>>,
+    expected: Expected,
 }
 
 impl Listener {
@@ -227,7 +230,7 @@ impl Town {
 pub struct Load {
     town: Town,
     acknowledged: Vec<Vec<Acknowledged>>,
-    expectations: Vec<Arc<OnceLock<Vec<(String, u64)>>>>,
+    expectations: Vec<Expected>,
     listening: Vec<JoinHandle<Listener>>,
     /// With each the room that it writes in.
     writers: Vec<(usize, JoinHandle<Told>)>,

@@ -38,12 +38,12 @@ async fn tls_and_passwords() {
         key: Some(kafka.certificate("client.key")),
         ..ca.clone()
     };
-    let ssl = |tls| KafkaSettings {
+    let with = |tls| KafkaSettings {
         tls: Some(tls),
         request_timeout: Duration::from_secs(5),
         ..KafkaSettings::new(&kafka.ssl())
     };
-    works(ssl(certificate), "certificate").await;
+    works(with(certificate), "certificate").await;
 
     // Who is not let in is told why.
     let refused = async |settings| KafkaLog::open(settings, &topics("plain")).await.err().unwrap().to_string();
@@ -51,10 +51,10 @@ async fn tls_and_passwords() {
     assert!(error.contains("Authentication failed") && !error.contains("wrong"), "{error}");
     let error = refused(sasl(SaslMechanism::ScramSha512, "wrong")).await;
     assert!(error.contains("uthentication failed"), "{error}");
-    let error = refused(ssl(ca.clone())).await;
+    let error = refused(with(ca.clone())).await;
     assert!(error.contains("SSL") || error.contains("certificate"), "{error}");
     let stranger = KafkaTls { ca: None, ..ca };
-    let error = refused(ssl(stranger)).await;
+    let error = refused(with(stranger)).await;
     assert!(error.contains("certificate verify failed"), "{error}");
 }
 

@@ -101,11 +101,16 @@ fn harm_server(site: &Site, victim: Victim, fault: Fault, lasting: Duration) {
 /// Harms one after another until the time is over, and gives the site back, whole.
 fn rage(mut site: Site, lasting: Duration, mut rng: fastrand::Rng) -> Site {
     let began = Instant::now();
-    let victims = victims(&site);
+    // Everybody's turn comes, in an order of its own each time.
+    let mut turns = Vec::new();
     let mut faults = 0;
     while began.elapsed() < lasting {
         thread::sleep(Duration::from_millis(rng.u64(PAUSE_MS)));
-        let victim = victims[rng.usize(..victims.len())];
+        if turns.is_empty() {
+            turns = victims(&site);
+            rng.shuffle(&mut turns);
+        }
+        let Some(victim) = turns.pop() else { break };
         let fault = [Fault::Kill, Fault::Freeze, Fault::Restart][rng.usize(..3)];
         let gone = Duration::from_millis(rng.u64(FAULT_MS));
         eprintln!("{:>6.1} s  {:<12} {fault:?} for {gone:?}", began.elapsed().as_secs_f64(), name(&site, victim));

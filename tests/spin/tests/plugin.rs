@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -95,13 +96,12 @@ impl App {
         let stores = manifest.component.values().flat_map(|component| &component.key_value_stores);
         let mut config = String::new();
         for label in &labels {
-            config += &format!(
-                "[sqlite_database.{label}]\ntype = \"spin\"\npath = {:?}\n",
-                directory.path().join(format!("{label}.db"))
-            );
+            let path = directory.path().join(format!("{label}.db"));
+            let path = path.display();
+            writeln!(config, "[sqlite_database.{label}]\ntype = \"spin\"\npath = \"{path}\"").unwrap();
         }
         for label in stores.collect::<std::collections::BTreeSet<_>>() {
-            config += &format!("[key_value_store.{label}]\ntype = \"spin\"\npath = \"{label}-store.db\"\n");
+            writeln!(config, "[key_value_store.{label}]\ntype = \"spin\"\npath = \"{label}-store.db\"").unwrap();
         }
         fs::write(directory.path().join("runtime-config.toml"), config).unwrap();
         // Machine code by content: tests share it with those that come after them.
@@ -239,8 +239,7 @@ fn the_package_is_such_as_spin_installs() {
     );
     assert_eq!(archive.file_name().unwrap(), name.as_str());
     let digest = Sha256::digest(fs::read(archive).unwrap());
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(package["sha256"], digest);
+    assert_eq!(package["sha256"], format!("{digest:x}"));
     assert!(plugin().is_file());
 }
 

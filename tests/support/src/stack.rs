@@ -43,34 +43,14 @@ impl Servers {
             mariadb: MariaDb::start().ok_or_else(|| missing("MariaDB"))?,
             redis: Redis::start().ok_or_else(|| missing("Redis"))?,
         };
-        servers.plaza(&["topics", "create", "--kafka", servers.kafka.brokers()])?;
-        servers.plaza(&["migrate", "--create", "--mysql", &servers.mysql()])?;
+        plaza(&["topics", "create", "--kafka", servers.kafka.brokers()])?;
+        plaza(&["migrate", "--create", "--mysql", &servers.mysql()])?;
         Ok(servers)
     }
 
     /// The base URL of the contexts' databases.
     pub fn mysql(&self) -> String {
         format!("{}/plaza", self.mariadb.url())
-    }
-
-    /// Runs a command of Plaza's to its end.
-    fn plaza(&self, arguments: &[&str]) -> Result<(), String> {
-        let output = Command::new(paths::binary())
-            .args(arguments)
-            .arg("--from")
-            .arg(paths::manifest())
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("cannot start plaza: {error}"))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        Err(format!(
-            "plaza {} ended with {}:\n{}",
-            arguments[0],
-            output.status,
-            String::from_utf8_lossy(&output.stderr)
-        ))
     }
 }
 
@@ -106,4 +86,19 @@ impl Stack {
         }
         arguments
     }
+}
+
+/// Runs a command of Plaza's to its end.
+fn plaza(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(paths::binary())
+        .args(arguments)
+        .arg("--from")
+        .arg(paths::manifest())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot start plaza: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("plaza {} ended with {}:\n{}", arguments[0], output.status, String::from_utf8_lossy(&output.stderr)))
 }

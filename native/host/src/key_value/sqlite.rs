@@ -310,7 +310,7 @@ fn now_seconds() -> i64 {
 mod tests {
     use super::*;
 
-    const OWN: Layout = Layout::Own { cache_bytes_max: 1 << 20, age_max: Duration::from_secs(60) };
+    const OWN: Layout = Layout::Own { cache_bytes_max: 1 << 20, age_max: Duration::from_mins(1) };
 
     async fn store(directory: &Path, layout: Layout) -> SqliteStore {
         let settings = plaza_sqlite::Settings { durable: false, ..plaza_sqlite::Settings::default() };
@@ -385,11 +385,11 @@ mod tests {
         for number in 0..3 * SWEEP_KEYS {
             store.put(&format!("key {number}"), Some(vec![0])).await.unwrap();
         }
-        assert_eq!(store.shared.sweep(Duration::from_secs(60)).await.unwrap(), 0);
+        assert_eq!(store.shared.sweep(Duration::from_mins(1)).await.unwrap(), 0);
         let age = "UPDATE kv SET written_at = written_at - 100 WHERE key LIKE 'key %' AND key NOT LIKE '%7'";
         store.shared.database.connection().unwrap().execute(age, &[]).await.unwrap();
         let aged = u64::from(3 * SWEEP_KEYS / 10 * 9);
-        assert_eq!(store.shared.sweep(Duration::from_secs(60)).await.unwrap(), aged);
+        assert_eq!(store.shared.sweep(Duration::from_mins(1)).await.unwrap(), aged);
         assert_eq!(store.keys().await.unwrap().len(), 3 * SWEEP_KEYS as usize / 10 + 1);
         assert_eq!(store.get("key 1").await.unwrap(), None, "the cache knows");
         assert!(

@@ -128,9 +128,10 @@ impl Connection {
             session.connection.query_drop("SET autocommit=1").await.map_err(failed)?;
             session.autocommit = true;
         }
-        let parameters = match parameters.is_empty() {
-            true => Params::Empty,
-            false => Params::Positional(parameters.into_iter().map(convert::parameter).collect()),
+        let parameters = if parameters.is_empty() {
+            Params::Empty
+        } else {
+            Params::Positional(parameters.into_iter().map(convert::parameter).collect())
         };
         let mut result = session.connection.exec_iter(statement, parameters).await.map_err(failed)?;
         let columns: Vec<_> = result.columns_ref().iter().map(convert::column).collect();
@@ -151,7 +152,7 @@ impl Connection {
     /// What the server has said about a transaction, with its last answer.
     fn transaction(&self) -> Left {
         let answer = self.taken.as_ref().and_then(|taken| taken.session.connection.last_ok_packet());
-        match answer.map(|answer| answer.status_flags()) {
+        match answer.map(mysql_async::OkPacket::status_flags) {
             Some(flags) if !flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS) => Left::Nothing,
             _ => Left::Transaction,
         }
@@ -166,11 +167,10 @@ impl Connection {
                 (self.autocommit, taken.session.autocommit) = (true, true);
                 self.pool.committed();
             }
-            Kind::Commit => self.pool.committed(),
+            // Whatever the other was, it may have been a commit, and a look too many does no harm.
+            Kind::Commit | Kind::Other => self.pool.committed(),
             Kind::Change if self.autocommit && self.left != Left::Transaction => self.pool.committed(),
             Kind::Change | Kind::Plain => {}
-            // Whatever it was, it may have been a commit, and a look too many does no harm.
-            Kind::Other => self.pool.committed(),
         }
     }
 

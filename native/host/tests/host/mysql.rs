@@ -41,10 +41,6 @@ struct World {
 }
 
 impl World {
-    async fn new(server: &MariaDb, name: &str) -> Self {
-        Self::with(server, name, |_| {}).await
-    }
-
     async fn with(server: &MariaDb, name: &str, change: impl FnOnce(&mut plaza_host::MysqlSettings)) -> Self {
         let url = server.database(name);
         plaza_mysql::create_database(&url).await.unwrap();
@@ -278,9 +274,7 @@ async fn connections_are_bounded_and_waited_for() {
         mysql.connections_max = 2;
         mysql.wait_max = Duration::from_millis(500);
     });
-    let slow = |milliseconds: u64| format!("SELECT SLEEP({})", milliseconds as f64 / 1e3);
-    let (short, long) = (slow(200), slow(900));
-    let (short, long) = ([short.as_str()], [long.as_str()]);
+    let (short, long) = (["SELECT SLEEP(0.2)"], ["SELECT SLEEP(0.9)"]);
     let (a, b, c, d) = tokio::join!(world.run(&short), world.run(&short), world.run(&short), world.run(&short));
     assert!([a, b, c, d].iter().all(|answer| answer.status == 200));
     assert!(world.connections().await.len() <= 2);

@@ -53,6 +53,7 @@ struct Words {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are Spin's switches")]
 struct Spin {
     /// Spin's runtime configuration: where databases and stores are, and values of variables.
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]

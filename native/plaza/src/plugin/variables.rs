@@ -66,6 +66,9 @@ pub(super) enum Provider {
     Remote,
 }
 
+/// Where a variable may have its value from.
+type Source<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+
 /// Takes the values of these variables from where they are. One that is nowhere is left out.
 pub(super) fn resolve(
     names: &[String],
@@ -76,7 +79,7 @@ pub(super) fn resolve(
     for word in words {
         of_words.extend(word.values()?);
     }
-    let mut sources: Vec<Box<dyn Fn(&str) -> Option<String>>> = vec![Box::new(move |name| of_words.get(name).cloned())];
+    let mut sources: Vec<Source<'_>> = vec![Box::new(move |name| of_words.get(name).cloned())];
     for provider in providers {
         match provider {
             Provider::Static { values } => sources.push(Box::new(|name| values.get(name).cloned())),
@@ -95,7 +98,7 @@ pub(super) fn resolve(
 }
 
 /// The environment, then a file of the same names if there is one.
-fn environment(prefix: &str, file: Option<&Path>) -> Result<Box<dyn Fn(&str) -> Option<String>>> {
+fn environment(prefix: &str, file: Option<&Path>) -> Result<Source<'static>> {
     let of_file = match file {
         Some(file) if file.is_file() => {
             let text = std::fs::read_to_string(file).with_context(|| format!("variables in {}", file.display()))?;
