@@ -207,8 +207,12 @@ fn runs(pid: Pid) -> bool {
     if test_kill_process(pid).is_err() {
         return false;
     }
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    let process = format!("/proc/{}", pid.as_raw_nonzero());
+    let stat = fs::read_to_string(format!("{process}/stat")).unwrap_or_default();
+    let is_zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
+    // Its first thread may end before the others, which still hold the sockets.
+    let threads = fs::read_dir(format!("{process}/task")).map_or(0, Iterator::count);
+    !is_zombie || threads > 1
 }
 
 fn watch(home: &Path) -> Option<Child> {

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use plaza_test_servers::Server;
-use plaza_test_support::{Options, Plaza, workspace};
+use plaza_test_support::{Options, Plaza, Role, workspace};
 
 /// The contexts that have a database.
 const CONTEXTS: [&str; 4] = ["user", "friend", "chat", "notification"];
@@ -43,7 +43,8 @@ impl MariaDb {
 
     /// How to start the application on it.
     pub fn options(&self) -> Options {
-        let mut options = Plaza::options().variable("database_host", self.host());
+        // Without a publisher: what the outbox holds is looked at.
+        let mut options = Plaza::options().role(Role::Functions).variable("database_host", self.host());
         for context in CONTEXTS {
             let url = format!("{}/{}", self.server.address(), database(context));
             options = options.variable(&format!("{context}_database_url"), &url);

@@ -1,6 +1,6 @@
 //! What the log keeps in memory: the ends of its partitions, and the newest records, which all who read along share.
 //!
-//! Measured (`examples/throughput.rs`): a reader at the head takes a record from here in about 0.02 µs and from SQLite in
+//! Measured (`examples/log.rs`): a reader at the head takes a record from here in about 0.02 µs and from SQLite in
 //! 1.5 to 3 µs. With a relay and a few groups reading along, that is worth the memory, which is bounded.
 
 use std::{

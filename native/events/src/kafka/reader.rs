@@ -30,6 +30,8 @@ const READ_RECORDS_MAX: usize = 1_000;
 const READ_BYTES_MAX: usize = 4 << 20;
 /// Pause before a question is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// How long one attempt waits for an answer: a question may have gone to a broker that has just died.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Events that are looked through for an error.
 const EVENTS_MAX: usize = 50;
@@ -101,7 +103,8 @@ impl Reader {
         blocking(move || {
             let start = Instant::now();
             loop {
-                let answer = ask(&asks, &partitions, end, time_max.saturating_sub(start.elapsed()));
+                let left = time_max.saturating_sub(start.elapsed());
+                let answer = ask(&asks, &partitions, end, left.min(ATTEMPT_TIME_MAX));
                 match answer {
                     Err(_) if start.elapsed() + ASK_AGAIN < time_max => std::thread::sleep(ASK_AGAIN),
                     answer => return answer.map_err(|error| log_error(&error)),

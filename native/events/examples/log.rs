@@ -1,6 +1,6 @@
 //! Prints what an event costs on its way from an outbox through the log to two readers, and how long it takes.
 //!
-//! `cargo run --release -p plaza-events --example throughput [DIRECTORY] [SECONDS]`
+//! `cargo run --release -p plaza-events --example log [DIRECTORY] [SECONDS]`
 
 use std::{
     path::PathBuf,
@@ -26,7 +26,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let directory = arguments.next().map_or_else(|| std::env::temp_dir().join("plaza-throughput"), PathBuf::from);
+    let directory = arguments.next().map_or_else(|| std::env::temp_dir().join("plaza-log-example"), PathBuf::from);
     let seconds = arguments.next().map_or(Ok(5), |text| text.parse())?;
     std::fs::create_dir_all(&directory)?;
     let topics = Topics::parse(include_str!("../../../infra/topics.toml"))?;
