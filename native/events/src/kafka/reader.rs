@@ -106,7 +106,11 @@ impl Reader {
                 let left = time_max.saturating_sub(start.elapsed());
                 let answer = ask(&asks, &partitions, end, left.min(ATTEMPT_TIME_MAX));
                 match answer {
-                    Err(_) if start.elapsed() + ASK_AGAIN < time_max => std::thread::sleep(ASK_AGAIN),
+                    Err(_) if start.elapsed() + ASK_AGAIN < time_max => {
+                        // Nobody else tells this client that a partition has another leader now.
+                        let _ = asks.fetch_metadata(None, ATTEMPT_TIME_MAX);
+                        std::thread::sleep(ASK_AGAIN);
+                    }
                     answer => return answer.map_err(|error| log_error(&error)),
                 }
             }
