@@ -51,6 +51,11 @@ impl App {
     /// Lets what runs finish, and closes the stores.
     pub(crate) async fn stop(self) {
         self.host.stop(DRAIN_TIME_MAX).await;
+        self.close().await;
+    }
+
+    /// Closes the databases of functions that have stopped.
+    pub(crate) async fn close(self) {
         for database in self.host.databases().into_values() {
             database.close().await;
         }

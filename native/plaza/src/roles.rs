@@ -51,7 +51,7 @@ pub(crate) async fn up(words: cli::Up) -> Result<()> {
     app.host.stop(DRAIN_TIME_MAX).await;
     stop_publishers(publishers).await;
     bus.close().await;
-    app.stop().await;
+    app.close().await;
     outcome?;
     tracing::info!("stopped");
     Ok(())

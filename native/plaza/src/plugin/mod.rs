@@ -7,7 +7,7 @@
 mod runtime;
 mod variables;
 
-use crate::process::DRAIN_TIME_MAX;
+use crate::process::{DRAIN_TIME_MAX, Signals};
 use crate::{bus, cli, roles};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
@@ -19,7 +19,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use variables::VariableSource;
 
@@ -142,8 +141,7 @@ fn start_log(quiet: bool) {
 
 /// Runs until a signal says stop.
 async fn run(words: Words) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut signals = Signals::listen()?;
     let locked = Locked::read(&std::env::var(LOCKED_URL).map_err(|_| {
         anyhow!(
             "{LOCKED_URL} is not set: this is a plugin of Spin, which `spin up` starts (see `plaza help` otherwise)"
@@ -178,10 +176,7 @@ async fn run(words: Words) -> Result<()> {
     let triggers = roles::triggers(host.kafka_triggers(), &functions, &events, &events_key).await?;
     tracing::info!(triggers = triggers.len(), brokers, "ready");
 
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    signals.stop().await;
     tracing::info!("stopping");
     roles::stop_triggers(triggers).await;
     host.stop(DRAIN_TIME_MAX).await;
