@@ -202,6 +202,23 @@ pub fn profile_updated(user: &User) -> Event {
     Event::new(Topic::USER, user.id, "plaza.user.UserProfileUpdated.v1", user)
 }
 
+/// The type of the event that tells of an account's end.
+pub const USER_DELETED: &str = "plaza.user.UserDeleted.v1";
+
+/// What [`deleted`] tells: whose account is gone. Nothing personal is left to tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserDeleted {
+    /// Whose account it was. The id is never given again.
+    pub user_id: UserId,
+    /// Since when it is gone.
+    pub deleted_at: Timestamp,
+}
+
+/// An account is gone: whoever keeps something of this user forgets it.
+pub fn deleted(user: &UserDeleted) -> Event {
+    Event::new(Topic::USER, user.user_id, USER_DELETED, user)
+}
+
 /// A session ended before its time: by logout, or because a refresh token was used twice. Its streams end with it.
 pub fn session_revoked(user: UserId, session: SessionId) -> Event {
     #[derive(Serialize)]
@@ -266,6 +283,17 @@ mod tests {
             assert_eq!(code::<DisplayName>(&json!(bad)), "invalid_characters", "{bad:?}");
         }
         assert_eq!(code::<DisplayName>(&json!("   ")), "wrong_length");
+    }
+
+    #[test]
+    fn a_deletion_tells_only_who_and_when() {
+        let user_id = UserId::new(Timestamp::from_unix_ms(1_763_668_800_007), [7; 10]);
+        let gone = UserDeleted { user_id, deleted_at: Timestamp::from_unix_ms(1_763_668_900_000) };
+        let event = deleted(&gone);
+        assert_eq!((event.topic.name(), &event.key), ("user.events", &user_id.to_string()));
+        let data: Value = serde_json::from_str(&event.data).unwrap();
+        assert_eq!(data, json!({"user_id": user_id, "deleted_at": "2025-11-20T20:01:40.000Z"}));
+        assert_eq!(serde_json::from_value::<UserDeleted>(data).unwrap(), gone);
     }
 
     proptest! {
