@@ -3,6 +3,7 @@
 use crate::event::{Action, Channel, Event, Topic};
 use crate::id::{MessageId, RoomId, UserId};
 use crate::input::{self, FromValue, Invalid};
+use crate::schema::schema;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub const PARTICIPANTS_PER_REQUEST_MAX: usize = crate::user::LOOKUP_USERS_MAX;
 
 /// Two people, or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum RoomType {
     /// Exactly two people; one room per pair.
@@ -63,8 +65,17 @@ impl FromValue for RoomName {
     }
 }
 
+schema!(RoomName, {
+    "type": "string",
+    "description": "The name of a group: on one line, in any script.",
+    "minLength": 1,
+    "maxLength": ROOM_NAME_LENGTH_MAX,
+    "pattern": crate::schema::ONE_LINE_PATTERN,
+});
+
 /// Somebody in a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Participant {
     /// Who.
     pub user_id: UserId,
@@ -76,6 +87,7 @@ pub struct Participant {
 
 /// A room, as one of its participants sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Room {
     /// Which.
     pub id: RoomId,
@@ -97,6 +109,7 @@ pub struct Room {
 
 /// What a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum MessageType {
     /// Words.
@@ -158,6 +171,17 @@ impl FromValue for Content {
     }
 }
 
+schema!(Content, {
+    "type": "string",
+    "description": "What is said, in any script: not only blank, no control characters but line breaks and tabs.",
+    "minLength": 1,
+    "maxLength": CONTENT_LENGTH_MAX,
+    "pattern": concat!(
+        "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f]",
+        "[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f-\\x9f]*$"
+    ),
+});
+
 /// A name that the sender gives a message so that a repeated send is known as such: 1 to 64 visible ASCII characters,
 /// unique per sender for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,8 +204,17 @@ impl FromValue for ClientMessageId {
     }
 }
 
+schema!(ClientMessageId, {
+    "type": "string",
+    "description": "The sender's own name for a message, unique per sender for ever: whoever sends it again gets the first answer.",
+    "minLength": 1,
+    "maxLength": CLIENT_MESSAGE_ID_LENGTH_MAX,
+    "pattern": "^[!-~]+$",
+});
+
 /// Who reacted with one emoji.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reaction {
     /// With what.
     pub emoji: String,
@@ -191,6 +224,7 @@ pub struct Reaction {
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Message {
     /// Which.
     pub id: MessageId,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a friend request stands. Only `pending` moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Waits for the addressee.
@@ -42,6 +43,7 @@ impl Status {
 
 /// One user asks another to become friends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FriendRequest {
     /// Which.
     pub id: FriendRequestId,
@@ -76,6 +78,7 @@ impl FriendRequest {
 
 /// A friend, as the list shows them.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Friend {
     /// The public profile.
     #[serde(flatten)]

@@ -2,6 +2,7 @@
 //! user's is wanted. To clients they are opaque strings.
 
 use crate::input::{FromValue, Invalid};
+use crate::schema::schema;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -60,6 +61,8 @@ macro_rules! ids {
                 text.parse().map_err(|_| Invalid::new("invalid_id", "is not an id"))
             }
         }
+
+        schema!($name, { "type": "string", "format": "uuid", "pattern": crate::schema::ID_PATTERN });
     )*};
 }
 

@@ -122,16 +122,17 @@ pub fn text(value: &Value, min: usize, max: usize) -> Result<&str, Invalid> {
 /// A text that is shown on one line: no control characters, and none that turn the direction of what follows
 /// (Unicode Technical Report 36, section 2.7: such a name can disguise another).
 pub fn one_line(value: &Value, min: usize, max: usize) -> Result<String, Invalid> {
-    let text = text(value, min, max)?.trim();
-    if text.chars().count() < min {
-        return Err(Invalid::length(min, max));
-    }
+    let text = text(value, min, max)?;
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     if text.chars().any(hidden) {
         return Err(Invalid::new("invalid_characters", "must not have control or direction characters"));
+    }
+    let text = text.trim();
+    if text.chars().count() < min {
+        return Err(Invalid::length(min, max));
     }
     Ok(text.to_owned())
 }

@@ -12,6 +12,7 @@ pub mod input;
 pub mod notification;
 pub mod page;
 pub mod problem;
+mod schema;
 pub mod time;
 pub mod user;
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 /// A notification, as its user sees it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notification {
     /// Which.
     pub id: NotificationId,

@@ -1,5 +1,6 @@
 //! Points in time: milliseconds since the Unix epoch inside, RFC 3339 in UTC outside.
 
+use crate::schema::schema;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::fmt;
@@ -58,6 +59,12 @@ impl<'de> Deserialize<'de> for Timestamp {
             .map_err(|_| D::Error::custom("not an RFC 3339 time"))
     }
 }
+
+schema!(Timestamp, {
+    "type": "string",
+    "description": "A point in time: RFC 3339 in UTC, with milliseconds.",
+    "format": "date-time",
+});
 
 #[cfg(test)]
 mod tests {

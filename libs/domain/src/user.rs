@@ -3,6 +3,7 @@
 use crate::event::{Action, Channel, Event, Topic};
 use crate::id::{SessionId, UserId};
 use crate::input::{self, FromValue, Invalid};
+use crate::schema::schema;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,6 +52,14 @@ impl FromValue for Username {
     }
 }
 
+schema!(Username, {
+    "type": "string",
+    "description": "A user name. Unique without regard to case.",
+    "minLength": USERNAME_LENGTH.start(),
+    "maxLength": USERNAME_LENGTH.end(),
+    "pattern": "^[A-Za-z0-9_.-]+$",
+});
+
 /// An address, in lower case. Its syntax is only looked at so far that a slip is noticed; whether it is somebody's,
 /// only a letter to it can tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +100,14 @@ impl FromValue for Email {
     }
 }
 
+schema!(Email, {
+    "type": "string",
+    "description": "An e-mail address. Kept in lower case.",
+    "format": "idn-email",
+    "minLength": 1,
+    "maxLength": EMAIL_LENGTH_MAX,
+});
+
 /// A password: 8 to 128 characters, none of the common ones. No composition rules (NIST SP 800-63B, section 5.1.1.2).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
@@ -126,6 +143,14 @@ impl FromValue for Password {
     }
 }
 
+schema!(Password, {
+    "type": "string",
+    "description": "A password: none of the most common ones, and not the account's own name or address.",
+    "format": "password",
+    "minLength": PASSWORD_LENGTH.start(),
+    "maxLength": PASSWORD_LENGTH.end(),
+});
+
 /// The name that others see: 1 to 50 characters on one line, in any script.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplayName(String);
@@ -143,8 +168,17 @@ impl FromValue for DisplayName {
     }
 }
 
+schema!(DisplayName, {
+    "type": "string",
+    "description": "The name that others see: on one line, in any script.",
+    "minLength": 1,
+    "maxLength": DISPLAY_NAME_LENGTH_MAX,
+    "pattern": crate::schema::ONE_LINE_PATTERN,
+});
+
 /// A user as others see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     /// Who.
     pub id: UserId,
@@ -160,6 +194,7 @@ pub struct User {
 
 /// A user as they see themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Profile {
     /// What others see.
     #[serde(flatten)]
@@ -170,6 +205,7 @@ pub struct Profile {
 
 /// What a login or a refresh answers (RFC 6749, section 5.1).
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tokens {
     /// A JWT (RFC 9068), for the `Authorization` header.
     pub access_token: String,
@@ -183,6 +219,7 @@ pub struct Tokens {
 
 /// Whether somebody is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Presence {
     /// Who.
     pub user_id: UserId,
