@@ -1,14 +1,13 @@
 //! Passwords: Argon2id (RFC 9106) in the PHC string format.
 
-use crate::secret;
+use crate::{secret, variable};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use plaza_domain::Problem;
 
-/// 19 MiB of memory, two passes, one lane: the OWASP Password Storage Cheat Sheet's first choice for Argon2id.
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
+/// The variable that says what a new hash costs, as a PHC string has it: `m=<KiB of memory>,t=<passes>,p=<lanes>`. The
+/// manifest's default is the OWASP Password Storage Cheat Sheet's first choice for Argon2id.
+const COST: &str = "password_cost";
 
 /// The hash to keep.
 pub fn hash(password: &str) -> Result<String, Problem> {
@@ -25,11 +24,14 @@ pub fn verify(password: &str, hash: Option<&str>) -> Result<bool, Problem> {
         return Ok(false);
     };
     let hash = PasswordHash::new(hash).map_err(|error| refuse(&error))?;
-    Ok(argon2()?.verify_password(password.as_bytes(), &hash).is_ok())
+    // By what the hash itself says that it cost.
+    Ok(Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
 fn argon2() -> Result<Argon2<'static>, Problem> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|error| refuse(&error))?;
+    let cost = format!("$argon2id$v=19${}", variable::required(COST)?);
+    let params = PasswordHash::new(&cost).and_then(|cost| Params::try_from(&cost));
+    let params = params.map_err(|error| refuse(&format!("variable {COST:?}: {error}")))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use plaza_test_support::{Options, Plaza, Servers, Stack, manifest};
+use plaza_test_support::{Options, PASSWORD_COST_IN_PRODUCTION, Plaza, Servers, Stack, manifest};
 use serde_json::json;
 
 use crate::load::{Delivery, Kind, Run, Target};
@@ -160,7 +160,7 @@ async fn measure(arguments: &Arguments, base: Base) -> Result<Outcome, String> {
     let plan = arguments.plan();
     let mut outcome = Outcome::default();
     let stack = base.stack()?;
-    let options = || Plaza::options().stack(&stack);
+    let options = || Plaza::options().stack(&stack).variable("password_cost", PASSWORD_COST_IN_PRODUCTION);
     let state = tempfile::tempdir().map_err(|error| format!("no temporary directory: {error}"))?;
     if arguments.wants(Part::Start) {
         starts(&plan, options, state.path(), &mut outcome)?;

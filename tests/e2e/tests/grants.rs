@@ -63,6 +63,9 @@ async fn every_grant_is_used_and_none_is_missing() {
     // Both ways to log in are one component; the form is the other one's.
     let form = [("username", minji.person.name()), ("password", &minji.person.credentials.password)];
     let _ = plaza.client().post("/api/auth/login").form(&form).answer().await.is(200);
+    // Only where there is no account, a password is hashed anew.
+    let nobody = [("username", "nobody"), ("password", "nothing at all")];
+    let _ = plaza.client().post("/api/auth/login").form(&nobody).answer().await.is(401);
 
     minji.get("/api/profile/me").await;
     minji.get(&format!("/api/profile/{junho_id}")).await;

@@ -38,6 +38,9 @@ use std::time::{Duration, Instant};
 /// missing. Generous: a test that passes never waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What `spin.toml` has a password's hash cost, for those that measure it: everybody else's Plaza hashes at next to no cost.
+pub const PASSWORD_COST_IN_PRODUCTION: &str = "m=19456,t=2,p=1";
+
 /// The shortest and longest pause between two probes of [`eventually`].
 const PROBE_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 

@@ -164,6 +164,9 @@ impl Options {
     }
 }
 
+/// Passwords of tests cost next to nothing to hash, but where a test says otherwise: its users are registered by the hundred.
+const PASSWORD_COST: (&str, &str) = ("SPIN_VARIABLE_PASSWORD_COST", "m=8,t=1,p=1");
+
 /// What a state directory calls its compiled functions, and the file that makes it one.
 const COMPILED: &str = "compiled";
 const LOCK: &str = "plaza.lock";
@@ -405,6 +408,7 @@ impl Plaza {
             .args(["--listen", &self.address.to_string()])
             .args(self.stack.arguments(role))
             .args(&self.options.arguments)
+            .env(PASSWORD_COST.0, PASSWORD_COST.1)
             .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
