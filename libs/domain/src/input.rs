@@ -123,11 +123,7 @@ pub fn text(value: &Value, min: usize, max: usize) -> Result<&str, Invalid> {
 /// (Unicode Technical Report 36, section 2.7: such a name can disguise another).
 pub fn one_line(value: &Value, min: usize, max: usize) -> Result<String, Invalid> {
     let text = text(value, min, max)?;
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    if text.chars().any(hidden) {
+    if text.chars().any(is_hidden) {
         return Err(Invalid::new("invalid_characters", "must not have control or direction characters"));
     }
     let text = text.trim();
@@ -135,4 +131,10 @@ pub fn one_line(value: &Value, min: usize, max: usize) -> Result<String, Invalid
         return Err(Invalid::length(min, max));
     }
     Ok(text.to_owned())
+}
+
+/// Whether a character is none that a line shows: it controls, or turns the direction of what follows.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }

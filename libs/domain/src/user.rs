@@ -23,6 +23,10 @@ pub const LOOKUP_USERS_MAX: usize = 100;
 pub const SEARCH_LENGTH_MIN: usize = 2;
 /// How long a session lives without being refreshed.
 pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(30 * 24);
+/// The most sessions of one user that live at a time: a further login ends the one that was not used for longest.
+pub const SESSIONS_MAX: u32 = 100;
+/// The most characters of a device's description (`User-Agent`) that a session keeps.
+pub const DEVICE_LENGTH_MAX: usize = 200;
 /// How long a ticket for a stream is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 
@@ -34,6 +38,11 @@ impl Username {
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// One that was accepted before.
+    pub fn stored(text: String) -> Self {
+        Self(text)
     }
 
     /// The form in which it is unique.
@@ -69,6 +78,11 @@ impl Email {
     /// The address, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// One that was accepted before.
+    pub fn stored(text: String) -> Self {
+        Self(text)
     }
 
     /// Whether a login name means an address rather than a user name (which cannot have an `@`).
@@ -132,6 +146,11 @@ impl Password {
     }
 }
 
+/// The refusal of a password that [repeats](Password::repeats) the account's name or address.
+pub fn repeated_password() -> Invalid {
+    Invalid::new("common_password", "must not be the user name or the address")
+}
+
 impl FromValue for Password {
     fn from_value(value: &Value) -> Result<Self, Invalid> {
         let text = input::text(value, *PASSWORD_LENGTH.start(), *PASSWORD_LENGTH.end())?;
@@ -176,6 +195,11 @@ schema!(DisplayName, {
     "pattern": crate::schema::ONE_LINE_PATTERN,
 });
 
+/// What a session keeps of the `User-Agent` that began it, for its user to recognize it by: one line, whatever was sent.
+pub fn device(user_agent: &str) -> String {
+    user_agent.chars().map(|c| if input::is_hidden(c) { ' ' } else { c }).take(DEVICE_LENGTH_MAX).collect()
+}
+
 /// A user as others see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -215,6 +239,22 @@ pub struct Tokens {
     pub expires_in: u64,
     /// For the next refresh, once.
     pub refresh_token: String,
+}
+
+/// A session, as its user sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Session {
+    /// Which.
+    pub id: SessionId,
+    /// What began it: its `User-Agent`.
+    pub device: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it last got new tokens.
+    pub last_used_at: Timestamp,
+    /// Whether it is the one that asks.
+    pub current: bool,
 }
 
 /// Whether somebody is there.

@@ -1,5 +1,7 @@
 //! What the functions of the user context share: reading accounts, and sessions with their tokens.
 
+#[cfg(feature = "passwords")]
+pub mod confirmation;
 #[cfg(feature = "tokens")]
 pub mod grant;
 pub mod session;

@@ -1,9 +1,9 @@
 //! Sessions. The database says whether one lives; the sessions store only repeats it, for speed.
 
 use plaza_domain::id::{SessionId, UserId};
-use plaza_domain::user::session_revoked;
+use plaza_domain::user::{SESSIONS_MAX, session_revoked};
 use plaza_kit::auth::{self, Caller};
-use plaza_kit::{Change, Database, Problem, clock, params};
+use plaza_kit::{Change, Database, Problem, Row, clock, params};
 
 /// Whether a session lives.
 pub async fn is_alive(database: &Database, session: SessionId) -> Result<bool, Problem> {
@@ -24,6 +24,43 @@ pub async fn revoke(change: &Change<'_>, user: UserId, session: SessionId) -> Re
         change.emit(&session_revoked(user, session)).await?;
     }
     Ok(())
+}
+
+/// Ends every session of a user but this one, and tells which. Once the change is made, [`forget_all`] must follow.
+pub async fn revoke_all_but(
+    change: &Change<'_>,
+    user: UserId,
+    kept: Option<SessionId>,
+) -> Result<Vec<SessionId>, Problem> {
+    let sql = "SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL ORDER BY id";
+    let mut sessions = ids(&change.lock(sql, &params![user]).await?)?;
+    sessions.retain(|session| Some(*session) != kept);
+    for session in &sessions {
+        revoke(change, user, *session).await?;
+    }
+    Ok(sessions)
+}
+
+/// Ends those sessions of a user that have not been used for longest, so that there is room for one more: a user has at most
+/// [`SESSIONS_MAX`]. The change has locked the user. Once it is made, [`forget_all`] must follow.
+pub async fn make_room(change: &Change<'_>, user: UserId) -> Result<Vec<SessionId>, Problem> {
+    let sql = "SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
+               ORDER BY last_used_at DESC, id DESC LIMIT ? OFFSET ?";
+    let surplus = change.query(sql, &params![user, clock::now(), SESSIONS_MAX, SESSIONS_MAX - 1]).await?;
+    let sessions = ids(&surplus)?;
+    for session in &sessions {
+        revoke(change, user, *session).await?;
+    }
+    Ok(sessions)
+}
+
+/// Has the sessions store forget sessions that have ended.
+pub fn forget_all(sessions: &[SessionId]) -> Result<(), Problem> {
+    sessions.iter().try_for_each(|session| auth::forget(*session))
+}
+
+fn ids(rows: &[Row]) -> Result<Vec<SessionId>, Problem> {
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// Repeats in the sessions store that a token is good; `false` where its session has ended. Where the store does not take it,

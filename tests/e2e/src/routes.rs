@@ -61,13 +61,16 @@ pub const NOBODY: &str = "016f5e66-e800-7000-8000-000000000000";
 pub fn operations() -> Vec<Operation> {
     use Access::{EventsKey, Public, Token, TokenOrTicket};
     use Takes::{Form, Json, Nothing, OptionalJson};
-    let (get, post, patch) = (Method::GET, Method::POST, Method::PATCH);
+    let (get, post, put, patch, delete) = (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
     [
         (&post, "/api/auth/register", Public, Json),
         (&post, "/api/auth/login", Public, Form),
         (&post, "/api/auth/login/json", Public, Json),
         (&post, "/api/auth/refresh", Public, Json),
         (&post, "/api/auth/logout", Token, OptionalJson),
+        (&put, "/api/auth/password", Token, Json),
+        (&get, "/api/auth/sessions", Token, Nothing),
+        (&delete, "/api/auth/sessions/:id", Token, Nothing),
         (&get, "/api/profile/me", Token, Nothing),
         (&patch, "/api/profile/me", Token, Json),
         (&get, "/api/profile/:user_id", Token, Nothing),
@@ -117,6 +120,7 @@ pub fn body(operation: &Operation) -> Value {
         "/api/auth/register" => json!({ "email": "x", "username": "x", "password": "x" }),
         "/api/auth/login/json" => json!({ "email": "nobody@example.com", "password": "not a password of anyone" }),
         "/api/auth/refresh" => json!({ "refresh_token": "nothing" }),
+        "/api/auth/password" => json!({ "current_password": "x", "new_password": "not a password of anyone" }),
         "/api/profile/me" => json!({ "display_name": "x" }),
         "/api/friends/request" => json!({ "target_user_id": NOBODY }),
         "/api/chat-rooms" => json!({ "room_type": "direct", "participant_ids": [NOBODY] }),

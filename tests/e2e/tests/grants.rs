@@ -67,6 +67,13 @@ async fn every_grant_is_used_and_none_is_missing() {
     let nobody = [("username", "nobody"), ("password", "nothing at all")];
     let _ = plaza.client().post("/api/auth/login").form(&nobody).answer().await.is(401);
 
+    let other = minji.person.on_another_device().await;
+    let sessions = minji.get("/api/auth/sessions").await;
+    let newest = sessions["items"][0]["id"].as_str().unwrap();
+    minji.call(Method::DELETE, &format!("/api/auth/sessions/{newest}"), None, 204).await;
+    other.client.get("/api/profile/me").answer().await.unauthorized();
+    let password = json!({ "current_password": minji.person.credentials.password, "new_password": "another horse" });
+    minji.call(Method::PUT, "/api/auth/password", Some(password), 204).await;
     minji.get("/api/profile/me").await;
     minji.get(&format!("/api/profile/{junho_id}")).await;
     minji.get(&format!("/api/users?user_ids={junho_id}")).await;

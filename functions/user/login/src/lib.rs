@@ -4,15 +4,12 @@
 //! password hash, and is refused in the same words.
 
 use plaza_domain::id::{SessionId, UserId};
-use plaza_domain::user::{Email, SESSION_IDLE_MAX};
+use plaza_domain::user::{self, Email, SESSION_IDLE_MAX};
 use plaza_kit::clock::{self, Fresh};
 use plaza_kit::{Database, Problem, Reply, Request, params, password};
-use plaza_user::grant;
+use plaza_user::{confirmation, grant, session};
 
 plaza_kit::function!(handle);
-
-/// The most characters of a User-Agent that a session keeps.
-const DEVICE_LENGTH_MAX: usize = 200;
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     match request.method() {
@@ -30,26 +27,36 @@ async fn login(request: &Request) -> Result<Reply, Problem> {
     let row = database.query_one(&sql, &params![name]).await?;
     let hash = row.as_ref().map(|row| row.get::<String>(2)).transpose()?;
     if !password::verify(&password, hash.as_deref())? {
-        return Err(Problem::unauthenticated("invalid_credentials", "The name or the password is wrong."));
+        return Err(invalid_credentials());
     }
-    let Some(row) = row else { return Err(Problem::internal()) };
-    let (user, username): (UserId, String) = (row.get(0)?, row.get(1)?);
+    let (Some(row), Some(hash)) = (row, hash) else { return Err(Problem::internal()) };
+    let (id, username): (UserId, String) = (row.get(0)?, row.get(1)?);
 
-    let session = SessionId::fresh();
-    let device: String = request.header("user-agent").unwrap_or_default().chars().take(DEVICE_LENGTH_MAX).collect();
-    let refresh_token = database
+    let session_id = SessionId::fresh();
+    let device = user::device(request.header("user-agent").unwrap_or_default());
+    let (refresh_token, ended) = database
         .transaction(async |change| {
+            // Since the look at it the password may have been changed, which ends all other sessions, or the account be gone.
+            if !confirmation::is_still(change, id, &hash).await? {
+                return Err(invalid_credentials());
+            }
+            let ended = session::make_room(change, id).await?;
             let now = clock::now();
             change
                 .execute(
                     "INSERT INTO sessions (id, user_id, device, created_at, last_used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
-                    &params![session, user, device, now, now, now.after(SESSION_IDLE_MAX)],
+                    &params![session_id, id, device, now, now, now.after(SESSION_IDLE_MAX)],
                 )
                 .await?;
-            grant::new_refresh_token(change, session).await
+            Ok((grant::new_refresh_token(change, session_id).await?, ended))
         })
         .await?;
-    grant::answer(&database, user, &username, session, refresh_token).await
+    session::forget_all(&ended)?;
+    grant::answer(&database, id, &username, session_id, refresh_token).await
+}
+
+fn invalid_credentials() -> Problem {
+    Problem::unauthenticated("invalid_credentials", "The name or the password is wrong.")
 }
 
 /// The name (a user name or an address) and the password: from a form as OAuth 2 has it (RFC 6749, section 4.3.2),

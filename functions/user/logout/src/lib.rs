@@ -1,8 +1,7 @@
 //! `POST /api/auth/logout`: ends this session, or with `{"all": true}` every session of the caller. At once: the tokens
 //! are no longer good when the answer is there, and open streams end.
 
-use plaza_domain::id::SessionId;
-use plaza_kit::{Database, Problem, Reply, Request, auth, params, reply};
+use plaza_kit::{Database, Problem, Reply, Request, auth, reply};
 use plaza_user::session;
 
 plaza_kit::function!(handle);
@@ -17,22 +16,14 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let database = Database::open(plaza_user::DATABASE).await?;
     let ended = database
         .transaction(async |change| {
-            let sessions: Vec<SessionId> = if all {
-                let sql = "SELECT id FROM sessions WHERE user_id = ? AND revoked_at IS NULL";
-                let rows = change.query(sql, &params![caller.user_id]).await?;
-                rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?
-            } else {
-                vec![caller.session_id]
-            };
-            for id in &sessions {
-                session::revoke(change, caller.user_id, *id).await?;
+            if all {
+                return session::revoke_all_but(change, caller.user_id, None).await;
             }
-            Ok(sessions)
+            session::revoke(change, caller.user_id, caller.session_id).await?;
+            Ok(vec![caller.session_id])
         })
         .await?;
-    for session in ended {
-        auth::forget(session)?;
-    }
+    session::forget_all(&ended)?;
     reply::no_content()
 }
 

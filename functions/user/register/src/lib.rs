@@ -1,6 +1,5 @@
 //! `POST /api/auth/register`: makes an account.
 
-use plaza_domain::input::Invalid;
 use plaza_domain::user::{self, DisplayName, Email, Password, Profile, User, Username};
 use plaza_kit::clock::{self, Fresh};
 use plaza_kit::{Database, Json, Problem, Reply, Request, Row, params, password, reply};
@@ -32,7 +31,7 @@ fn read(body: &Json) -> Result<NewUser, Problem> {
         return Err(input.problem());
     };
     if password.repeats(&username, &email) {
-        input.note::<()>("password", Invalid::new("common_password", "must not be the user name or the address"));
+        input.note::<()>("password", user::repeated_password());
         return Err(input.problem());
     }
     Ok(NewUser { username, email, password, display_name })

@@ -9,6 +9,7 @@ mod operations;
 mod refusals;
 mod revocation;
 mod rooms;
+mod sessions;
 mod story;
 mod streams;
 mod users;

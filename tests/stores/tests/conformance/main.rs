@@ -49,7 +49,10 @@ cases! {
     sessions:
         a_refresh_token_used_at_once_is_good_at_most_once
         a_session_ends_once_however_often_it_is_told_to
-        all_sessions_end_while_others_begin;
+        all_sessions_end_while_others_begin
+        of_passwords_changed_at_once_one_stays
+        no_session_of_the_old_password_outlives_it
+        a_login_too_many_ends_the_session_that_was_not_used_for_longest;
     friends:
         of_requests_at_once_one_is_made
         requests_that_cross_make_one_friendship
