@@ -2,8 +2,8 @@
 
 use plaza_domain::chat::{Message, MessageType, Participant, Room, RoomType};
 use plaza_domain::id::{RoomId, UserId};
-use plaza_kit::store::{Column, placeholders};
-use plaza_kit::{Database, Problem, Row, params};
+use plaza_kit::store::{Column, Source, placeholders};
+use plaza_kit::{Problem, Row, params};
 use std::collections::HashMap;
 
 /// The label of the context's database.
@@ -44,13 +44,13 @@ pub enum Pick<'a> {
 }
 
 /// Rooms that `caller` is in, as they see them. With each its last activity (milliseconds since the Unix epoch).
-pub async fn rooms(database: &Database, caller: UserId, pick: Pick<'_>) -> Result<Vec<(Room, i64)>, Problem> {
+pub async fn rooms(source: &impl Source, caller: UserId, pick: Pick<'_>) -> Result<Vec<(Room, i64)>, Problem> {
     let columns = "room.id, room.room_type, room.name, room.owner_id, room.created_at, room.last_activity_at,
         room.last_seq - caller.last_read_seq";
     let from = "FROM participants caller JOIN rooms room ON room.id = caller.room_id WHERE caller.user_id = ?";
     let rows = match pick {
         Pick::One(room) => {
-            database.query(&format!("SELECT {columns} {from} AND room.id = ?"), &params![caller, room]).await?
+            source.query(&format!("SELECT {columns} {from} AND room.id = ?"), &params![caller, room]).await?
         }
         Pick::ByActivity(after, count) => {
             let sql = format!(
@@ -58,12 +58,12 @@ pub async fn rooms(database: &Database, caller: UserId, pick: Pick<'_>) -> Resul
                  ORDER BY room.last_activity_at DESC, room.id DESC LIMIT ?"
             );
             let (at, id) = after.map_or_else(|| (i64::MAX, String::new()), |(at, id)| (*at, id.to_string()));
-            database.query(&sql, &params![caller, at, at, id, count]).await?
+            source.query(&sql, &params![caller, at, at, id, count]).await?
         }
     };
     let ids = rows.iter().map(|row| row.get(0)).collect::<Result<Vec<RoomId>, _>>()?;
-    let mut participants = participants(database, &ids).await?;
-    let mut last_messages = last_messages(database, &ids).await?;
+    let mut participants = participants(source, &ids).await?;
+    let mut last_messages = last_messages(source, &ids).await?;
     let room = |row: &Row| {
         let id: RoomId = row.get(0)?;
         let room_type =
@@ -84,13 +84,16 @@ pub async fn rooms(database: &Database, caller: UserId, pick: Pick<'_>) -> Resul
 }
 
 /// One room, as `caller` sees it; 404 where they are not in it.
-pub async fn room(database: &Database, caller: UserId, id: RoomId) -> Result<Room, Problem> {
-    let found = rooms(database, caller, Pick::One(id)).await?;
+pub async fn room(source: &impl Source, caller: UserId, id: RoomId) -> Result<Room, Problem> {
+    let found = rooms(source, caller, Pick::One(id)).await?;
     found.into_iter().next().map(|(room, _)| room).ok_or_else(Problem::not_found)
 }
 
 /// Who is in these rooms, in the order in which they came.
-pub async fn participants(database: &Database, rooms: &[RoomId]) -> Result<HashMap<RoomId, Vec<Participant>>, Problem> {
+pub async fn participants(
+    source: &impl Source,
+    rooms: &[RoomId],
+) -> Result<HashMap<RoomId, Vec<Participant>>, Problem> {
     let mut by_room: HashMap<RoomId, Vec<Participant>> = HashMap::new();
     if rooms.is_empty() {
         return Ok(by_room);
@@ -100,14 +103,14 @@ pub async fn participants(database: &Database, rooms: &[RoomId]) -> Result<HashM
         placeholders(rooms.len())
     );
     let params: Vec<_> = rooms.iter().map(Column::to_value).collect();
-    for row in database.query(&sql, &params).await? {
+    for row in source.query(&sql, &params).await? {
         let participant = Participant { user_id: row.get(1)?, username: row.get(2)?, joined_at: row.get(3)? };
         by_room.entry(row.get(0)?).or_default().push(participant);
     }
     Ok(by_room)
 }
 
-async fn last_messages(database: &Database, rooms: &[RoomId]) -> Result<HashMap<RoomId, Message>, Problem> {
+async fn last_messages(source: &impl Source, rooms: &[RoomId]) -> Result<HashMap<RoomId, Message>, Problem> {
     if rooms.is_empty() {
         return Ok(HashMap::new());
     }
@@ -117,6 +120,6 @@ async fn last_messages(database: &Database, rooms: &[RoomId]) -> Result<HashMap<
         placeholders(rooms.len())
     );
     let params: Vec<_> = rooms.iter().map(Column::to_value).collect();
-    let rows = database.query(&sql, &params).await?;
+    let rows = source.query(&sql, &params).await?;
     rows.iter().map(|row| message(row).map(|message| (message.room_id, message))).collect()
 }

@@ -51,13 +51,12 @@ pub async fn answer(http: &Request, status: Status) -> Result<Reply, Problem> {
     let caller = auth::caller(http).await?;
     let id: FriendRequestId = http.segment("id")?;
     let database = Database::open(DATABASE).await?;
-    let answered = database
-        .transaction(async |change| {
+    database
+        .once(http, caller.user_id, async |change| {
             let request = locked_request(change, id).await?.ok_or_else(Problem::not_found)?;
             let answered = request.answer(caller.user_id, status)?;
             store_answer(change, &answered).await?;
-            Ok(answered)
+            reply::json(200, &answered)
         })
-        .await?;
-    reply::json(200, &answered)
+        .await
 }

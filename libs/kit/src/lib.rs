@@ -29,6 +29,8 @@ pub mod lookup;
 pub mod password;
 pub mod reply;
 mod request;
+#[cfg(feature = "seal")]
+mod seal;
 pub mod secret;
 pub mod store;
 #[cfg(feature = "tokens")]

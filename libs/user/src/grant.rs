@@ -4,6 +4,8 @@ use crate::session;
 use plaza_domain::Timestamp;
 use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::user::Tokens;
+use plaza_kit::auth::Caller;
+use plaza_kit::store::once;
 use plaza_kit::{Change, Database, Problem, Reply, clock, params, reply, secret, tokens};
 
 /// 401: the refresh token is not good, or no longer.
@@ -19,23 +21,38 @@ pub async fn new_refresh_token(change: &Change<'_>, session: SessionId) -> Resul
     Ok(token)
 }
 
-/// Signs an access token and answers with both.
-pub async fn answer(
-    database: &Database,
-    user: UserId,
-    username: &str,
-    session: SessionId,
-    refresh_token: String,
-) -> Result<Reply, Problem> {
-    let (access_token, caller) = tokens::sign(user, username, session)?;
-    if !session::remember(database, &caller, &access_token).await? {
-        return Err(invalid_refresh_token());
+/// An access token that is signed and not yet given to anybody: signing takes long, so it comes before the change.
+#[derive(Debug)]
+pub struct Access {
+    token: String,
+    caller: Caller,
+}
+
+impl Access {
+    /// Signs one for a session.
+    pub fn sign(user: UserId, username: &str, session: SessionId) -> Result<Self, Problem> {
+        let (token, caller) = tokens::sign(user, username, session)?;
+        Ok(Self { token, caller })
     }
-    let expires_in = seconds_until(caller.expires_at);
-    let mut reply = reply::json(200, &Tokens { access_token, token_type: "bearer", expires_in, refresh_token })?;
-    // RFC 6749, section 5.1.
-    reply.headers_mut().insert("cache-control", http::HeaderValue::from_static("no-store"));
-    Ok(reply)
+
+    /// The answer with both tokens.
+    pub fn answer(&self, refresh_token: String) -> Result<Reply, Problem> {
+        let expires_in = seconds_until(self.caller.expires_at);
+        let access_token = self.token.clone();
+        let mut reply = reply::json(200, &Tokens { access_token, token_type: "bearer", expires_in, refresh_token })?;
+        // RFC 6749, section 5.1.
+        reply.headers_mut().insert("cache-control", http::HeaderValue::from_static("no-store"));
+        Ok(reply)
+    }
+
+    /// Makes the token known, once the change is made that gave this answer. A repeated answer has another token, which is
+    /// known already.
+    pub async fn hand_out(self, database: &Database, answer: Reply) -> Result<Reply, Problem> {
+        if once::is_replayed(&answer) || session::remember(database, &self.caller, &self.token).await? {
+            return Ok(answer);
+        }
+        Err(invalid_refresh_token())
+    }
 }
 
 fn seconds_until(at: Timestamp) -> u64 {

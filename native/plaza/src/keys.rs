@@ -42,6 +42,9 @@ pub(crate) struct Keys {
     /// Shared between triggers and functions. Files of earlier versions have none.
     #[serde(rename = "events_key", default)]
     events: String,
+    /// Seals stored answers that are secrets. Files of earlier versions have none.
+    #[serde(rename = "seal_key", default)]
+    seal: String,
 }
 
 impl std::fmt::Debug for Keys {
@@ -79,6 +82,7 @@ impl Keys {
             verification_set: format!("{{\"keys\":[{public}]}}"),
             grip: secret()?,
             events: secret()?,
+            seal: secret()?,
         })
     }
 
@@ -92,11 +96,16 @@ impl Keys {
     pub(crate) fn load_or_generate(file: &Path) -> Result<Self> {
         let named = || format!("keys in {}", file.display());
         let keys = if file.exists() {
-            let kept = Self::load(file)?;
-            if !kept.events.is_empty() {
-                return Ok(kept);
+            let mut keys = Self::load(file)?;
+            let lacking: Vec<&mut String> =
+                [&mut keys.events, &mut keys.seal].into_iter().filter(|key| key.is_empty()).collect();
+            if lacking.is_empty() {
+                return Ok(keys);
             }
-            Self { events: secret()?, ..kept }
+            for key in lacking {
+                *key = secret()?;
+            }
+            keys
         } else {
             Self::generate(Algorithm::EdDsa)?
         };
@@ -127,6 +136,7 @@ impl Keys {
             ("token_keys".to_owned(), self.verification_set.clone()),
             ("grip_key".to_owned(), self.grip.clone()),
             ("events_key".to_owned(), self.events.clone()),
+            ("seal_key".to_owned(), self.seal.clone()),
         ])
     }
 
@@ -202,13 +212,14 @@ mod tests {
         let made = Keys::load_or_generate(&file).unwrap();
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(Keys::load_or_generate(&file).unwrap().variables(), made.variables());
-        // A file of an earlier version gets the key that it lacks, and keeps the others.
+        // A file of an earlier version gets the keys that it lacks, and keeps the others.
         let mut earlier = made.variables();
         earlier.remove("events_key");
+        earlier.remove("seal_key");
         std::fs::write(&file, serde_json::to_vec(&earlier).unwrap()).unwrap();
         let completed = Keys::load_or_generate(&file).unwrap();
         assert_eq!(completed.grip_key(), made.grip_key());
-        assert!(!completed.events_key().is_empty());
+        assert!(completed.variables().values().all(|key| !key.is_empty()));
         assert_eq!(Keys::load(&file).unwrap().events_key(), completed.events_key());
         std::fs::write(&file, "{").unwrap();
         assert!(Keys::load_or_generate(&file).is_err(), "a damaged file is not silently replaced");

@@ -19,8 +19,12 @@ pub(crate) async fn send(request: &Request, caller: &Caller) -> Result<Reply, Pr
     let room: RoomId = request.segment("room_id")?;
     let new = read(request)?;
     let database = Database::open(plaza_chat::DATABASE).await?;
-    let (status, message) = database.transaction(async |change| store(change, room, caller, &new).await).await?;
-    reply::json(status, &message)
+    database
+        .once(request, caller.user_id, async |change| {
+            let (status, message) = store(change, room, caller, &new).await?;
+            reply::json(status, &message)
+        })
+        .await
 }
 
 fn read(request: &Request) -> Result<NewMessage, Problem> {

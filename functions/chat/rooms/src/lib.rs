@@ -52,24 +52,26 @@ async fn list(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
 
 async fn create(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     let new = read(&request.json()?, caller.user_id)?;
+    let database = Database::open(plaza_chat::DATABASE).await?;
+    if let Some(answer) = database.repeated(request, caller.user_id).await? {
+        return Ok(answer);
+    }
     let others = lookup::users(request, &new.others).await?;
     if others.len() < new.others.len() {
         return Err(Problem::new(404, "user_not_found", "One of the participants does not exist."));
     }
-    let database = Database::open(plaza_chat::DATABASE).await?;
-    let (status, id) = database
-        .transaction(async |change| {
+    database
+        .once(request, caller.user_id, async |change| {
             if new.room_type == RoomType::Direct
                 && let Some(existing) = direct_room(change, caller.user_id, new.others[0]).await?
             {
-                return Ok((200, existing));
+                return reply::json(200, &plaza_chat::room(change, caller.user_id, existing).await?);
             }
             let room = insert(change, caller, &new, &others).await?;
             change.emit(&chat::room_created(&room)).await?;
-            Ok((201, room.id))
+            reply::json(201, &plaza_chat::room(change, caller.user_id, room.id).await?)
         })
-        .await?;
-    reply::json(status, &plaza_chat::room(&database, caller.user_id, id).await?)
+        .await
 }
 
 fn read(body: &Json, caller: UserId) -> Result<NewRoom, Problem> {

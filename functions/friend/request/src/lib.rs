@@ -18,13 +18,19 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     if target == caller.user_id {
         return Err(Problem::bad_request("cannot_befriend_yourself", "One cannot become friends with oneself."));
     }
+    let database = Database::open(plaza_friend::DATABASE).await?;
+    if let Some(answer) = database.repeated(&request, caller.user_id).await? {
+        return Ok(answer);
+    }
     if lookup::users(&request, &[target]).await?.is_empty() {
         return Err(Problem::new(404, "user_not_found", "There is no such user."));
     }
-
-    let database = Database::open(plaza_friend::DATABASE).await?;
-    let (status, request) = database.transaction(async |change| ask(change, caller.user_id, target).await).await?;
-    reply::json(status, &request)
+    database
+        .once(&request, caller.user_id, async |change| {
+            let (status, asked) = ask(change, caller.user_id, target).await?;
+            reply::json(status, &asked)
+        })
+        .await
 }
 
 async fn ask(change: &Change<'_>, caller: UserId, target: UserId) -> Result<(u16, FriendRequest), Problem> {

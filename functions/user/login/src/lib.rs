@@ -7,7 +7,9 @@ use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::user::{self, Email, SESSION_IDLE_MAX};
 use plaza_kit::clock::{self, Fresh};
 use plaza_kit::{Database, Problem, Reply, Request, params, password};
-use plaza_user::{confirmation, grant, session};
+use plaza_user::grant::{self, Access};
+use plaza_user::{confirmation, session};
+use std::cell::RefCell;
 
 plaza_kit::function!(handle);
 
@@ -34,13 +36,15 @@ async fn login(request: &Request) -> Result<Reply, Problem> {
 
     let session_id = SessionId::fresh();
     let device = user::device(request.header("user-agent").unwrap_or_default());
-    let (refresh_token, ended) = database
-        .transaction(async |change| {
+    let access = Access::sign(id, &username, session_id)?;
+    let ended = RefCell::default();
+    let answer = database
+        .once_sealed(request, id, async |change| {
             // Since the look at it the password may have been changed, which ends all other sessions, or the account be gone.
             if !confirmation::is_still(change, id, &hash).await? {
                 return Err(invalid_credentials());
             }
-            let ended = session::make_room(change, id).await?;
+            ended.replace(session::make_room(change, id).await?);
             let now = clock::now();
             change
                 .execute(
@@ -48,11 +52,11 @@ async fn login(request: &Request) -> Result<Reply, Problem> {
                     &params![session_id, id, device, now, now, now.after(SESSION_IDLE_MAX)],
                 )
                 .await?;
-            Ok((grant::new_refresh_token(change, session_id).await?, ended))
+            access.answer(grant::new_refresh_token(change, session_id).await?)
         })
         .await?;
-    session::forget_all(&ended)?;
-    grant::answer(&database, id, &username, session_id, refresh_token).await
+    session::forget_all(&ended.take())?;
+    access.hand_out(&database, answer).await
 }
 
 fn invalid_credentials() -> Problem {

@@ -3,6 +3,7 @@
 
 use plaza_kit::{Database, Problem, Reply, Request, auth, reply};
 use plaza_user::session;
+use std::cell::RefCell;
 
 plaza_kit::function!(handle);
 
@@ -14,17 +15,20 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let all = !request.body().is_empty() && wants_all(&request)?;
 
     let database = Database::open(plaza_user::DATABASE).await?;
-    let ended = database
-        .transaction(async |change| {
+    let ended = RefCell::default();
+    let answer = database
+        .once(&request, caller.user_id, async |change| {
             if all {
-                return session::revoke_all_but(change, caller.user_id, None).await;
+                ended.replace(session::revoke_all_but(change, caller.user_id, None).await?);
+            } else {
+                session::revoke(change, caller.user_id, caller.session_id).await?;
+                ended.replace(vec![caller.session_id]);
             }
-            session::revoke(change, caller.user_id, caller.session_id).await?;
-            Ok(vec![caller.session_id])
+            reply::no_content()
         })
         .await?;
-    session::forget_all(&ended)?;
-    reply::no_content()
+    session::forget_all(&ended.take())?;
+    Ok(answer)
 }
 
 fn wants_all(request: &Request) -> Result<bool, Problem> {

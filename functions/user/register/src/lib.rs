@@ -6,6 +6,9 @@ use plaza_kit::{Database, Json, Problem, Reply, Request, Row, params, password, 
 
 plaza_kit::function!(handle);
 
+/// Whose an `Idempotency-Key` is, as there is no caller yet.
+const SCOPE: &str = "register";
+
 struct NewUser {
     username: Username,
     email: Email,
@@ -15,7 +18,7 @@ struct NewUser {
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     match request.method() {
-        "POST" => register(read(&request.json()?)?).await,
+        "POST" => register(&request, read(&request.json()?)?).await,
         _ => Err(Problem::method_not_allowed("POST")),
     }
 }
@@ -37,7 +40,7 @@ fn read(body: &Json) -> Result<NewUser, Problem> {
     Ok(NewUser { username, email, password, display_name })
 }
 
-async fn register(new: NewUser) -> Result<Reply, Problem> {
+async fn register(request: &Request, new: NewUser) -> Result<Reply, Problem> {
     let display_name = new.display_name.as_ref().map_or(new.username.as_str(), DisplayName::as_str);
     let user = User {
         id: Fresh::fresh(),
@@ -47,11 +50,16 @@ async fn register(new: NewUser) -> Result<Reply, Problem> {
         created_at: clock::now(),
     };
     let database = Database::open(plaza_user::DATABASE).await?;
-    refuse_taken(async |sql, key| database.query_one(sql, &params![key]).await, &new).await?;
+    if let Err(taken) = refuse_taken(async |sql, key| database.query_one(sql, &params![key]).await, &new).await {
+        // By this very request, it may be.
+        return database.repeated_sealed(request, SCOPE).await?.ok_or(taken);
+    }
     // Hashing takes long: before the change, which holds the write lock.
     let password_hash = password::hash(new.password.as_str())?;
+    let profile = Profile { user, email: new.email.as_str().to_owned() };
+    let user = &profile.user;
     database
-        .transaction(async |change| {
+        .once_sealed(request, SCOPE, async |change| {
             let inserted = change
                 .insert_new(
                     "INSERT INTO users (id, username, username_key, email, display_name, display_name_key, password_hash,
@@ -73,10 +81,10 @@ async fn register(new: NewUser) -> Result<Reply, Problem> {
                 refuse_taken(async |sql, key| change.lock_one(sql, &params![key]).await, &new).await?;
                 return Err(change.again());
             }
-            change.emit(&user::registered(&user)).await
+            change.emit(&user::registered(user)).await?;
+            reply::json(201, &profile)
         })
-        .await?;
-    reply::json(201, &Profile { user, email: new.email.as_str().to_owned() })
+        .await
 }
 
 async fn refuse_taken(

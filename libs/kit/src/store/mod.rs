@@ -6,6 +6,7 @@
 mod column;
 mod failure;
 mod mysql;
+pub mod once;
 mod sqlite;
 
 use crate::clock::{self, Fresh};
@@ -49,6 +50,24 @@ pub struct Change<'a> {
     database: &'a Database,
     /// Whether it must be made again: something in it failed that may go well the next time.
     again: Cell<bool>,
+}
+
+/// What can be asked: a database, or a change under way, which sees what it has changed.
+pub trait Source {
+    /// Runs a query.
+    fn query(&self, sql: &str, params: &[Value]) -> impl Future<Output = Result<Vec<Row>, Problem>>;
+}
+
+impl Source for Database {
+    async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Problem> {
+        Self::query(self, sql, params).await
+    }
+}
+
+impl Source for Change<'_> {
+    async fn query(&self, sql: &str, params: &[Value]) -> Result<Vec<Row>, Problem> {
+        Self::query(self, sql, params).await
+    }
 }
 
 /// The parameters of a statement.

@@ -2,6 +2,7 @@
 
 mod chat;
 mod friends;
+mod idempotency;
 mod notifications;
 mod sessions;
 mod tickets;
@@ -76,6 +77,16 @@ cases! {
         events_are_told_apart_to_the_byte
         notifications_come_in_pages
         without_the_key_no_event_is_taken;
+    idempotency:
+        a_repeat_gets_the_first_answer_and_changes_nothing
+        a_registration_may_be_repeated
+        a_refresh_whose_answer_was_lost_may_be_repeated
+        a_login_may_be_repeated_and_its_answer_is_nowhere_to_be_read
+        a_key_stands_for_one_request
+        a_key_has_a_form
+        of_repeats_at_once_one_is_made
+        a_refusal_may_be_tried_again_with_its_key
+        a_key_is_kept_for_a_day;
     tickets:
         every_store_is_named;
 }
