@@ -225,8 +225,8 @@ impl Keyed {
         };
         let sql = "UPDATE idempotency_keys SET answer = ? WHERE scope = ? AND key_hash = ?";
         change.execute(sql, &params![answer, self.scope, self.key_hash]).await?;
-        let [chance] = secret::random::<1>();
-        if chance.is_multiple_of(REMOVES_ONE_IN) { remove_old(change).await } else { Ok(()) }
+        let [lot] = secret::random::<1>();
+        if lot.is_multiple_of(REMOVES_ONE_IN) { remove_old(change).await } else { Ok(()) }
     }
 }
 
