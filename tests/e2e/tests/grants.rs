@@ -68,7 +68,7 @@ async fn every_grant_is_used_and_none_is_missing() {
     let _ = plaza.client().post("/api/auth/login").form(&nobody).answer().await.is(401);
     // Answers that are secrets are stored sealed for whoever may have to repeat the request.
     let keyed = async |path: &str, body: Value, status| {
-        let answer = plaza.client().post(path).json(&body).header("idempotency-key", "key").answer().await;
+        let answer = plaza.client().post(path).json(&body).header("idempotency-key", path).answer().await;
         answer.is(status).read::<Value>()
     };
     let fourth = Credentials::unique("fourth");
