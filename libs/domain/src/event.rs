@@ -20,6 +20,10 @@ impl Topic {
     pub const MESSAGE: Self = Self("message.events");
     /// Rooms and who is in them. Key: room id.
     pub const CHAT: Self = Self("chat.events");
+    /// Notifications. Key: user id.
+    pub const NOTIFICATION: Self = Self("notification.events");
+    /// Who is online. Key: user id.
+    pub const ONLINE_STATUS: Self = Self("user.online_status");
 
     /// The topic's name.
     pub const fn name(self) -> &'static str {
@@ -72,6 +76,16 @@ impl Channel {
     /// The friend requests and friendships of a user.
     pub fn friends(user: UserId) -> Self {
         Self::of_key(Topic::FRIEND, user)
+    }
+
+    /// The notifications of a user.
+    pub fn notifications(user: UserId) -> Self {
+        Self::of_key(Topic::NOTIFICATION, user)
+    }
+
+    /// Whether a user is online.
+    pub fn online_status(user: UserId) -> Self {
+        Self::of_key(Topic::ONLINE_STATUS, user)
     }
 
     /// What is addressed to a person, whatever its key.

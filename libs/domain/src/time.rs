@@ -1,5 +1,6 @@
 //! Points in time: milliseconds since the Unix epoch inside, RFC 3339 in UTC outside.
 
+use crate::input::{FromValue, Invalid};
 use crate::schema::schema;
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -65,6 +66,15 @@ schema!(Timestamp, {
     "description": "A point in time: RFC 3339 in UTC, with milliseconds.",
     "format": "date-time",
 });
+
+impl FromValue for Timestamp {
+    fn from_value(value: &serde_json::Value) -> Result<Self, Invalid> {
+        let text = value.as_str().ok_or_else(|| Invalid::type_of("a string"))?;
+        let moment = DateTime::parse_from_rfc3339(text);
+        let moment = moment.map_err(|_| Invalid::new("invalid_time", "is not an RFC 3339 time"))?;
+        Ok(Self(moment.timestamp_millis()))
+    }
+}
 
 #[cfg(test)]
 mod tests {

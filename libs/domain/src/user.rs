@@ -21,6 +21,8 @@ pub const EMAIL_LENGTH_MAX: usize = 254;
 pub const LOOKUP_USERS_MAX: usize = 100;
 /// The fewest characters of a search.
 pub const SEARCH_LENGTH_MIN: usize = 2;
+/// What stands for the name of somebody whose account is gone. It is no user name: nobody can take it.
+pub const DELETED_USERNAME: &str = "(deleted)";
 /// How long a session lives without being refreshed.
 pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(30 * 24);
 /// The most sessions of one user that live at a time: a further login ends the one that was not used for longest.

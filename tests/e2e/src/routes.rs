@@ -87,9 +87,14 @@ pub fn operations() -> Vec<Operation> {
         (&get, "/api/messages/:room_id", Token, Nothing),
         (&post, "/api/messages/:room_id", Token, Json),
         (&get, "/api/notifications", Token, Nothing),
+        (&get, "/api/notifications/unread-count", Token, Nothing),
+        (&post, "/api/notifications/read", Token, Json),
+        (&get, "/api/notifications/preferences", Token, Nothing),
+        (&put, "/api/notifications/preferences", Token, Json),
         (&post, "/api/stream/ticket", Token, Nothing),
         (&get, "/api/stream", TokenOrTicket, Nothing),
         (&get, "/api/stream/messages/:room_id", TokenOrTicket, Nothing),
+        (&get, "/api/stream/notifications", TokenOrTicket, Nothing),
         (&post, "/events/notification", EventsKey, Nothing),
         (&get, "/health", Public, Nothing),
         (&get, "/ready", Public, Nothing),
@@ -125,6 +130,8 @@ pub fn body(operation: &Operation) -> Value {
         "/api/friends/request" => json!({ "target_user_id": NOBODY }),
         "/api/chat-rooms" => json!({ "room_type": "direct", "participant_ids": [NOBODY] }),
         "/api/messages/:room_id" => json!({ "content": "x" }),
+        "/api/notifications/read" => json!({ "all": true }),
+        "/api/notifications/preferences" => json!({ "kinds": {}, "muted_rooms": [] }),
         _ => json!({}),
     }
 }

@@ -13,7 +13,7 @@ use crate::clock::{self, Fresh};
 use crate::{secret, variable};
 pub use column::{Column, Row, Value};
 use failure::{Failed, Failure};
-use plaza_domain::{Event, Problem, id};
+use plaza_domain::{Event, Problem, Timestamp, id};
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -30,6 +30,12 @@ const ATTEMPTS_TIME_MAX: Duration = Duration::from_secs(10);
 /// The longest pause before the second attempt; it doubles with each further one. The real one is random, so that two who
 /// were in each other's way do not meet again.
 const PAUSE_MAX: Duration = Duration::from_millis(8);
+
+/// How long an event's id is remembered: longer than the log keeps the event (7 days), so that it cannot come again.
+const CONSUMED_KEPT: Duration = Duration::from_hours(8 * 24);
+
+/// The most events that are forgotten in one change: more than come in one.
+const FORGOTTEN_AT_ONCE_MAX: u32 = 256;
 
 /// A database of this component's context.
 #[derive(Debug)]
@@ -211,10 +217,14 @@ impl Change<'_> {
     ///
     /// Events of one key keep the order of their changes because a change locks what it tells of before it does so.
     pub async fn emit(&self, event: &Event) -> Result<(), Problem> {
-        let channels: Vec<&str> = event.channels.iter().map(plaza_domain::event::Channel::name).collect();
-        self.execute(
-            "INSERT INTO outbox (event_id, topic, `key`, type, data, time, channels, action) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            &params![
+        self.emit_all(std::slice::from_ref(event)).await
+    }
+
+    /// The same with several, in their order.
+    pub async fn emit_all(&self, events: &[Event]) -> Result<(), Problem> {
+        let row = |event: &Event| {
+            let channels: Vec<&str> = event.channels.iter().map(plaza_domain::event::Channel::name).collect();
+            params![
                 id::EventId::fresh(),
                 event.topic.name(),
                 event.key,
@@ -223,9 +233,11 @@ impl Change<'_> {
                 clock::now(),
                 channels.join(" "),
                 event.action.name(),
-            ],
-        )
-        .await
+            ]
+            .to_vec()
+        };
+        let rows: Vec<_> = events.iter().map(row).collect();
+        self.insert_all("outbox (event_id, topic, `key`, type, data, time, channels, action)", &rows).await
     }
 
     /// Inserts rows, many in a statement. `into` names table and columns: `"rooms (id, name)"`.
@@ -243,11 +255,13 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Which of these events come for the first time. They are remembered with the change, so a repeat has no effect.
+    /// Which of these events come for the first time. They are remembered with the change, so a repeat has no effect; those that
+    /// are too old to come again are forgotten.
     pub async fn first_time<'e>(
         &self,
         event_ids: impl IntoIterator<Item = &'e str>,
     ) -> Result<HashSet<&'e str>, Problem> {
+        self.forget_old_events().await?;
         let mut new: HashSet<&str> = event_ids.into_iter().collect();
         let params: Vec<_> = new.iter().map(Column::to_value).collect();
         let sql = format!("SELECT event_id FROM consumed_events WHERE event_id IN ({})", placeholders(params.len()));
@@ -261,6 +275,21 @@ impl Change<'_> {
         let rows: Vec<_> = ids.iter().map(|id| params![id, now].to_vec()).collect();
         self.insert_all("consumed_events (event_id, consumed_at)", &rows).await?;
         Ok(new)
+    }
+
+    /// Event ids sort by time, so those that are old enough are the low end of the table. They are looked up first: deleting a
+    /// range locks its edge even where nothing is in it.
+    async fn forget_old_events(&self) -> Result<(), Problem> {
+        let kept = i64::try_from(CONSUMED_KEPT.as_millis()).unwrap_or(i64::MAX);
+        let oldest = id::EventId::new(Timestamp::from_unix_ms((clock::now().unix_ms() - kept).max(0)), [0; 10]);
+        let sql = "SELECT event_id FROM consumed_events WHERE event_id < ? ORDER BY event_id LIMIT ?";
+        let old = self.query(sql, &params![oldest, FORGOTTEN_AT_ONCE_MAX]).await?;
+        if old.is_empty() {
+            return Ok(());
+        }
+        let ids = old.iter().map(|row| row.get::<String>(0)).collect::<Result<Vec<_>, _>>()?;
+        let sql = format!("DELETE FROM consumed_events WHERE event_id IN ({})", placeholders(ids.len()));
+        self.execute(&sql, &ids.iter().map(Column::to_value).collect::<Vec<_>>()).await
     }
 
     /// After a failure the database may have undone what the change did so far: nothing may follow it.
