@@ -102,7 +102,9 @@ async fn every_grant_is_used_and_none_is_missing() {
     minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
     let _: Room = junho.person.get(format!("/api/chat-rooms/{room_id}")).await;
 
-    for path in ["/api/stream".to_owned(), format!("/api/stream/messages/{room_id}")] {
+    for path in
+        ["/api/stream".to_owned(), "/api/stream/notifications".to_owned(), format!("/api/stream/messages/{room_id}")]
+    {
         let ticket = minji.post("/api/stream/ticket", json!({}), 200).await;
         let by_ticket = format!("{path}?ticket={}", ticket["ticket"].as_str().unwrap());
         drop(Person { client: plaza.client(), ..third.clone() }.stream(&by_ticket).await);
@@ -114,6 +116,10 @@ async fn every_grant_is_used_and_none_is_missing() {
         page["items"].as_array().unwrap().iter().any(|item| item["kind"] == "message").then_some(())
     })
     .await;
+    junho.get("/api/notifications/unread-count").await;
+    let preferences = junho.get("/api/notifications/preferences").await;
+    junho.call(Method::PUT, "/api/notifications/preferences", Some(preferences), 200).await;
+    junho.post("/api/notifications/read", json!({ "all": true }), 200).await;
     let _ = plaza.client().get("/ready").answer().await.is(200);
     minji.call(Method::POST, "/api/auth/logout", None, 204).await;
 

@@ -19,7 +19,10 @@ async fn notifications(person: &Person, count: usize) -> Vec<Notification> {
 async fn settled(world: &World, hint: &str) -> Person {
     let person = world.person(hint).await;
     eventually(PATIENCE, "the welcome", async || (unread(&person).await == 1).then_some(())).await;
+    // What is told of it has gone by before anybody listens to something else.
+    let mut stream = person.stream("/api/stream/notifications").await;
     assert_eq!(read(&person, &json!({ "all": true })).await.ok::<Value>(200)["unread_count"], 0);
+    told(&mut stream, "NotificationRead").await;
     person
 }
 
@@ -205,15 +208,18 @@ async fn a_reading_says_what_it_means() {
 #[tokio::test]
 async fn what_is_not_wanted_is_not_told() {
     let world = World::shared();
-    let (anna, ben) = tokio::join!(world.person("anna"), settled(&world, "ben"));
+    let (anna, ben, cleo) = tokio::join!(world.person("anna"), settled(&world, "ben"), settled(&world, "cleo"));
     let everything: Value = ben.get("/api/notifications/preferences").await;
-    let kinds = |message: bool| {
-        json!({ "friend_request": true, "friend_request_accepted": true, "message": message, "welcome": true })
-    };
+    let kinds = |message: bool| json!({ "friend_request": true, "friend_request_accepted": true, "message": message, "welcome": true });
     assert_eq!(everything, json!({ "kinds": kinds(true), "muted_rooms": [] }));
-    let (loud, muted, passed) =
-        (anna.group("loud", &[&ben]).await, anna.group("muted", &[&ben]).await, anna.group("passed", &[&ben]).await);
+    let (loud, muted, passed) = (
+        anna.group("loud", &[&ben, &cleo]).await,
+        anna.group("muted", &[&ben, &cleo]).await,
+        anna.group("passed", &[&ben]).await,
+    );
     let mut stream = ben.stream("/api/stream/notifications").await;
+    // Both hear of a message at the same time: what Cleo was told, Ben was told as well, or not at all.
+    let mut with_cleo = cleo.stream("/api/stream/notifications").await;
 
     let for_ever = json!({ "room_id": muted.id, "muted_until": null });
     let until_2100 = json!({ "room_id": muted.id, "muted_until": "2100-01-01T00:00:00.000Z" });
@@ -223,15 +229,16 @@ async fn what_is_not_wanted_is_not_told() {
         let stored: Value = preferences(&ben, &wanted).await.ok(200);
         assert_eq!(stored, json!({ "kinds": kinds(true), "muted_rooms": [room] }), "what has passed is gone");
         assert_eq!(ben.get::<Value>("/api/notifications/preferences").await, stored);
-        anna.say(&muted, "not told").await;
+        say_last(&anna, &muted, &mut with_cleo).await;
         say_last(&anna, &loud, &mut stream).await;
+        told(&mut with_cleo, "NotificationSent").await;
         say_last(&anna, &passed, &mut stream).await;
     }
 
     // A kind that is switched off.
     let off: Value = preferences(&ben, &json!({ "kinds": { "message": false }, "muted_rooms": [] })).await.ok(200);
     assert_eq!(off["kinds"], kinds(false));
-    anna.say(&loud, "not told").await;
+    say_last(&anna, &loud, &mut with_cleo).await;
     anna.request(&ben).await;
     assert_eq!(told(&mut stream, "NotificationSent").await["kind"], "friend_request");
     let _ = preferences(&ben, &everything).await.is(200);

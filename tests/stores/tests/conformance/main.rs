@@ -76,6 +76,11 @@ cases! {
         an_event_that_comes_at_once_counts_once
         events_are_told_apart_to_the_byte
         notifications_come_in_pages
+        readings_at_once_are_counted_once
+        reading_a_room_reads_what_was_told_of_it
+        a_request_that_is_taken_back_is_no_news
+        of_preferences_at_once_one_counts_whole
+        nothing_is_left_of_a_deleted_account
         without_the_key_no_event_is_taken;
     idempotency:
         a_repeat_gets_the_first_answer_and_changes_nothing
