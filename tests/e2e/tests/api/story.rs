@@ -57,7 +57,9 @@ async fn two_people_meet_and_talk() {
     assert_eq!(rooms.items[0].last_message.as_ref(), Some(&reply));
 
     let notifications = eventually(PATIENCE, "Ben's notifications of the request and three messages", async || {
-        let page: Page<Notification> = ben.get("/api/notifications").await;
+        let mut page: Page<Notification> = ben.get("/api/notifications").await;
+        // The welcome comes when it comes.
+        page.items.retain(|notification| notification.kind != "welcome");
         (page.items.len() >= 4).then_some(page.items)
     })
     .await;

@@ -10,7 +10,7 @@ use crate::{at_once, count};
 const SOMEBODY: &str = "016f5e66-e800-7000-8000-000000000001";
 
 /// An event of this kind.
-fn of_kind(id: &str, kind: &str, data: Value) -> Value {
+fn of_kind(id: &str, kind: &str, data: &Value) -> Value {
     json!({ "specversion": "1.0", "id": id, "source": "/test", "type": format!("plaza.{kind}.v1"), "data": data })
 }
 
@@ -24,14 +24,14 @@ fn request(id: &str, person: &Person) -> Value {
 
 /// An event by which `person` is told of a friend request.
 fn event(id: &str, person: &Person) -> Value {
-    of_kind(id, "friend.FriendRequestSent", request(SOMEBODY, person))
+    of_kind(id, "friend.FriendRequestSent", &request(SOMEBODY, person))
 }
 
 /// An event by which `person` has read the room.
 fn reading(person: &Person, room: &Room, seq: u64) -> Value {
     let read_at = "2026-01-31T09:30:00.000Z";
     let data = json!({ "room_id": room.id, "user_id": person.id(), "seq": seq, "read_at": read_at });
-    of_kind(&unique("event"), "chat.MessageRead", data)
+    of_kind(&unique("event"), "chat.MessageRead", &data)
 }
 
 async fn bring(world: &World, events: &[Value]) {
@@ -52,7 +52,7 @@ fn message(by: &Person, room: &Room, seq: u64, content: &str) -> Value {
         "message_type": "text", "client_message_id": null, "reply_to": null, "reactions": [],
         "created_at": "2026-01-31T09:30:00.000Z", "edited_at": null, "deleted": false,
     });
-    of_kind(&unique("event"), "chat.MessageSent", data)
+    of_kind(&unique("event"), "chat.MessageSent", &data)
 }
 
 /// How many are unread, when the welcome has come and was read.
@@ -193,7 +193,7 @@ pub(crate) async fn a_request_that_is_taken_back_is_no_news(world: &World) {
     settle(world, &anna).await;
     bring(world, &[event(&unique("event"), &anna)]).await;
     counted(&anna, 1).await;
-    let cancelled = of_kind(&unique("event"), "friend.FriendRequestCancelled", request(SOMEBODY, &anna));
+    let cancelled = of_kind(&unique("event"), "friend.FriendRequestCancelled", &request(SOMEBODY, &anna));
     bring(world, &[cancelled.clone(), cancelled]).await;
     counted(&anna, 0).await;
     assert_eq!(told(&anna).await.len(), 1, "it stays in the list");
@@ -228,7 +228,7 @@ pub(crate) async fn nothing_is_left_of_a_deleted_account(world: &World) {
 
     let gone = |person: &Person| {
         let data = json!({ "user_id": person.id(), "deleted_at": "2026-01-31T09:30:00.000Z" });
-        of_kind(&unique("event"), "user.UserDeleted", data)
+        of_kind(&unique("event"), "user.UserDeleted", &data)
     };
     bring(world, &[gone(&anna)]).await;
     counted(&anna, 0).await;
