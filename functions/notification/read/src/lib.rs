@@ -28,8 +28,8 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let caller = auth::caller(&request).await?;
     let wanted = wanted(&request)?;
     let database = Database::open(plaza_notification::DATABASE).await?;
-    let unread_count = database
-        .transaction(async |change| {
+    database
+        .once(&request, caller.user_id, async |change| {
             let mut inbox = Inbox::lock(change, caller.user_id).await?;
             let events = match &wanted {
                 Wanted::Ids(ids) => inbox.read(change, ids, clock::now()).await?,
@@ -37,10 +37,9 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
             };
             Inbox::store(change, [inbox]).await?;
             change.emit_all(&events).await?;
-            Ok(inbox.unread_count)
+            reply::json(200, &Unread { unread_count: inbox.unread_count })
         })
-        .await?;
-    reply::json(200, &Unread { unread_count })
+        .await
 }
 
 fn wanted(request: &Request) -> Result<Wanted, Problem> {
