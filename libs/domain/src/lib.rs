@@ -4,6 +4,7 @@
 //! Everything here is a pure function of its arguments. The time and fresh identifiers come in from outside, so each
 //! rule can be tested without a clock, a store or a runtime. The modules follow the bounded contexts.
 
+pub mod analytics;
 pub mod chat;
 pub mod event;
 pub mod friend;

@@ -34,6 +34,11 @@ impl<T> Page<T> {
         let next_cursor = if more { items.last().map(|item| encode(&cursor(item))) } else { None };
         Self { items, next_cursor, prev_cursor: None }
     }
+
+    /// The same page with other items.
+    pub fn with<U>(self, items: Vec<U>) -> Page<U> {
+        Page { items, next_cursor: self.next_cursor, prev_cursor: self.prev_cursor }
+    }
 }
 
 /// The `limit` parameter: 1 to 100, 50 where absent.

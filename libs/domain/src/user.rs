@@ -218,6 +218,14 @@ pub struct User {
     pub created_at: Timestamp,
 }
 
+impl User {
+    /// Whether the user or display name begins with `text`, whatever the case.
+    pub fn name_begins_with(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        [&self.username, &self.display_name].iter().any(|name| name.to_lowercase().starts_with(&text))
+    }
+}
+
 /// A user as they see themselves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -23,6 +23,9 @@ pub struct CloudEvent {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Events of one key keep their order; absent where whoever brings it does not say (CloudEvents, partitioning extension).
+    #[serde(default, rename = "partitionkey")]
+    pub key: Option<String>,
     /// The event's data.
     #[serde(default)]
     data: Value,
@@ -80,7 +83,8 @@ fn parse(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
     } else {
         serde_json::from_slice(request.body()).map_err(malformed)?
     };
-    Ok(vec![CloudEvent { id: id.to_owned(), kind: kind.to_owned(), data }])
+    let key = request.header("ce-partitionkey").map(str::to_owned);
+    Ok(vec![CloudEvent { id: id.to_owned(), kind: kind.to_owned(), key, data }])
 }
 
 #[cfg(test)]
@@ -98,21 +102,24 @@ mod tests {
 
     #[test]
     fn all_three_modes_are_understood() {
-        let binary =
-            receive_from(&[("ce-id", "1"), ("ce-type", "t"), ("content-type", "application/json")], "{\"n\":1}");
+        let binary = receive_from(
+            &[("ce-id", "1"), ("ce-type", "t"), ("ce-partitionkey", "k"), ("content-type", "application/json")],
+            "{\"n\":1}",
+        );
         let structured = receive_from(
             &[("content-type", "application/cloudevents+json; charset=utf-8")],
-            r#"{"specversion":"1.0","id":"1","source":"/","type":"t","data":{"n":1}}"#,
+            r#"{"specversion":"1.0","id":"1","source":"/","type":"t","partitionkey":"k","data":{"n":1}}"#,
         );
         let batch = receive_from(
             &[("content-type", "application/cloudevents-batch+json")],
-            r#"[{"specversion":"1.0","id":"1","source":"/","type":"t","data":{"n":1}},
+            r#"[{"specversion":"1.0","id":"1","source":"/","type":"t","partitionkey":"k","data":{"n":1}},
                 {"specversion":"1.0","id":"2","source":"/","type":"t","data":{"n":2}}]"#,
         );
         for (events, count) in [(binary, 1), (structured, 1), (batch, 2)] {
             let events = events.unwrap();
             assert_eq!(events.len(), count);
             assert_eq!((events[0].id.as_str(), events[0].kind.as_str()), ("1", "t"));
+            assert_eq!(events[0].key.as_deref(), Some("k"));
             assert_eq!(events[0].data::<Value>().unwrap()["n"], 1);
         }
     }

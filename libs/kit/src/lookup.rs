@@ -6,6 +6,7 @@ use plaza_domain::id::UserId;
 use plaza_domain::user::User;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 
 /// An answer of another context.
 #[derive(Debug)]
@@ -89,9 +90,37 @@ pub async fn users(request: &Request, ids: &[UserId]) -> Result<Vec<User>, Probl
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let list: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let question = Question::get("user-users", &format!("/api/users?user_ids={}", list.join(",")));
+    let question = Question::get("user-users", &format!("/api/users?user_ids={}", list(ids)));
     let question = question.header("authorization", request.header("authorization").unwrap_or_default());
     let users: Users = question.ask(Vec::new()).await?.json()?;
     Ok(users.items)
+}
+
+/// A user's friends, as the friend context knows them: at most a thousand.
+pub async fn friends_of(user: UserId) -> Result<Vec<UserId>, Problem> {
+    #[derive(Deserialize)]
+    struct Friends {
+        friend_ids: Vec<UserId>,
+    }
+    let question = Question::get("friend-relations", &format!("/?user_id={user}"));
+    let friends: Friends = question.ask(Vec::new()).await?.json()?;
+    Ok(friends.friend_ids)
+}
+
+/// Which of these are hidden from `user`: those who block them, and whom they block. At most a hundred are asked for.
+pub async fn hidden_from(user: UserId, ids: &[UserId]) -> Result<HashSet<UserId>, Problem> {
+    #[derive(Deserialize)]
+    struct Hidden {
+        hidden_ids: HashSet<UserId>,
+    }
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let question = Question::get("friend-relations", &format!("/?user_id={user}&user_ids={}", list(ids)));
+    let hidden: Hidden = question.ask(Vec::new()).await?.json()?;
+    Ok(hidden.hidden_ids)
+}
+
+fn list(ids: &[UserId]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

@@ -95,6 +95,15 @@ async fn every_grant_is_used_and_none_is_missing() {
     let asked: Value = third.request(&minji.person).await.ok(201);
     minji.post(&format!("/api/friends/requests/{}/reject", asked["id"].as_str().unwrap()), json!({}), 200).await;
 
+    let asked = minji.post("/api/friends/request", json!({ "target_user_id": third.id() }), 201).await;
+    let request = format!("/api/friends/requests/{}", asked["id"].as_str().unwrap());
+    minji.call(Method::DELETE, &request, None, 204).await;
+    minji.get("/api/friends/search?q=ju").await;
+    minji.post("/api/friends/blocks", json!({ "user_id": third.id() }), 201).await;
+    minji.get("/api/friends/blocks").await;
+    minji.call(Method::DELETE, &format!("/api/friends/blocks/{}", third.id()), None, 204).await;
+    minji.call(Method::DELETE, &format!("/api/friends/{junho_id}"), None, 204).await;
+
     let room =
         minji.post("/api/chat-rooms", json!({ "room_type": "direct", "participant_ids": [junho_id] }), 201).await;
     let room_id = room["id"].as_str().unwrap().to_owned();

@@ -1,12 +1,8 @@
 //! `GET /api/friends`: the caller's friends, with profile and presence, in the order in which they joined Plaza.
 
-use plaza_domain::Timestamp;
-use plaza_domain::friend::Friend;
-use plaza_domain::id::UserId;
 use plaza_domain::page::Page;
-use plaza_domain::user::Presence;
-use plaza_kit::{Database, Problem, Reply, Request, auth, lookup, params, reply};
-use std::collections::HashMap;
+use plaza_friend::list::{self, People};
+use plaza_kit::{Database, Problem, Reply, Request, auth, reply};
 
 plaza_kit::function!(handle);
 
@@ -15,24 +11,10 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
         return Err(Problem::method_not_allowed("GET"));
     }
     let caller = auth::caller(&request).await?;
-    let (limit, after) = request.page::<UserId>()?;
-
+    let (limit, after) = request.page()?;
     let database = Database::open(plaza_friend::DATABASE).await?;
-    let sql =
-        "SELECT friend_id, created_at FROM friendships WHERE user_id = ? AND friend_id > ? ORDER BY friend_id LIMIT ?";
-    let after = after.map_or_else(String::new, |id| id.to_string());
-    let rows = database.query(sql, &params![caller.user_id, after, limit + 1]).await?;
-    let friendships = rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<Vec<_>, Problem>>()?;
-    let page: Page<(UserId, Timestamp)> = Page::forward(friendships, limit, |(id, _)| id.to_string());
-
-    let ids: Vec<UserId> = page.items.iter().map(|(id, _)| *id).collect();
-    let mut users: HashMap<_, _> =
-        lookup::users(&request, &ids).await?.into_iter().map(|user| (user.id, user)).collect();
-    let friend = |(id, friends_since)| {
-        let user = users.remove(&id)?;
-        // Nobody is seen as online until presence is kept.
-        Some(Friend { user, presence: Presence { user_id: id, online: false, last_seen_at: None }, friends_since })
-    };
-    let items: Vec<Friend> = page.items.into_iter().filter_map(friend).collect();
-    reply::json(200, &Page { items, next_cursor: page.next_cursor, prev_cursor: page.prev_cursor })
+    let people = People::Friends.of(&database, caller.user_id, after, limit + 1).await?;
+    let page = Page::forward(people, limit, |(id, _)| id.to_string());
+    let friends = list::friends(list::profiles(&request, &page.items).await?);
+    reply::json(200, &page.with(friends))
 }

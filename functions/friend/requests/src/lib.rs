@@ -14,7 +14,8 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let caller = auth::caller(&request).await?;
     let (limit, before) = request.page::<FriendRequestId>()?;
     let side = match request.query("direction").as_deref() {
-        None | Some("incoming") => "addressee_id",
+        // Those of people whom the caller blocks are not for them.
+        None | Some("incoming") => "hidden = 0 AND addressee_id",
         Some("outgoing") => "requester_id",
         Some(_) => {
             let invalid = Invalid::new("unknown_value", "must be \"incoming\" or \"outgoing\"");

@@ -33,7 +33,12 @@ impl Telling {
     /// What an event tells; nothing where nobody is told of it, now or in a later version of its producer.
     pub(crate) fn of(event: &CloudEvent) -> Result<Option<Self>, Problem> {
         Ok(match event.kind.as_str() {
-            "plaza.friend.FriendRequestSent.v1" => Some(Self::Request(event.data()?)),
+            // Of a request that the addressee must not know of, only the requester is told: the key is who is told.
+            "plaza.friend.FriendRequestSent.v1" => {
+                let request: FriendRequest = event.data()?;
+                let told = event.key.as_ref().is_none_or(|key| *key == request.addressee_id.to_string());
+                told.then_some(Self::Request(request))
+            }
             "plaza.friend.FriendRequestAccepted.v1" => Some(Self::Acceptance(event.data()?)),
             "plaza.friend.FriendRequestCancelled.v1" => Some(Self::Cancellation(event.data()?)),
             "plaza.chat.MessageSent.v1" => Some(Self::Message(event.data()?)),

@@ -1,10 +1,11 @@
-//! `GET /api/users/search?q=…`: finds users by address (the whole of it) or by the beginning of a name.
+//! `GET /api/users/search?q=…`: finds users by address (the whole of it) or by the beginning of a name. Those who block the
+//! caller, and whom the caller blocks, are not found.
 
 use plaza_domain::input::Invalid;
 use plaza_domain::page::{Page, invalid_parameter};
-use plaza_domain::user::{DISPLAY_NAME_LENGTH_MAX, EMAIL_LENGTH_MAX, Email, SEARCH_LENGTH_MIN};
+use plaza_domain::user::{DISPLAY_NAME_LENGTH_MAX, EMAIL_LENGTH_MAX, Email, SEARCH_LENGTH_MIN, User};
 use plaza_kit::store::prefix_range;
-use plaza_kit::{Database, Problem, Reply, Request, auth, params, reply};
+use plaza_kit::{Database, Problem, Reply, Request, auth, lookup, params, reply};
 
 plaza_kit::function!(handle);
 
@@ -12,7 +13,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {
         return Err(Problem::method_not_allowed("GET"));
     }
-    auth::caller(&request).await?;
+    let caller = auth::caller(&request).await?;
     let (limit, after) = request.page::<String>()?;
     let query = request.query("q").unwrap_or_default();
     let length_max = if Email::is_meant_by(&query) { EMAIL_LENGTH_MAX } else { DISPLAY_NAME_LENGTH_MAX };
@@ -35,5 +36,9 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
         database.query(&sql, &params![first, end, first, end, after.unwrap_or_default(), limit + 1]).await?
     };
     let users = rows.iter().map(plaza_user::user).collect::<Result<Vec<_>, _>>()?;
-    reply::json(200, &Page::forward(users, limit, |user| user.username.to_lowercase()))
+    let mut page: Page<User> = Page::forward(users, limit, |user| user.username.to_lowercase());
+    let ids: Vec<_> = page.items.iter().map(|user| user.id).collect();
+    let hidden = lookup::hidden_from(caller.user_id, &ids).await?;
+    page.items.retain(|user| !hidden.contains(&user.id));
+    reply::json(200, &page)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plaza_e2e::check;
 use plaza_e2e::routes::NOBODY;
-use plaza_test_support::{FriendRequest, Page, Person, World};
+use plaza_test_support::{FriendRequest, PATIENCE, Page, Person, World};
 use serde_json::{Value, json};
 
 async fn requests(person: &Person, direction: &str) -> Vec<FriendRequest> {
@@ -110,6 +110,108 @@ async fn requests_that_cross_in_the_same_instant_make_friends_once() {
         let accepted = [&one, &other].iter().filter(|answer| answer.read::<Value>()["status"] == "accepted").count();
         assert_eq!(accepted, 1, "exactly one of them completes the pair: {one} {other}");
         assert_eq!((friends(&anna).await.len(), friends(&ben).await.len()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_taken_back_by_the_one_who_asked() {
+    let world = World::shared();
+    let (anna, ben, cleo) = tokio::join!(world.person("anna"), world.person("ben"), world.person("cleo"));
+    let request: FriendRequest = anna.request(&ben).await.ok(201);
+    let take_back =
+        async |person: &Person, id: &str| person.client.delete(format!("/api/friends/requests/{id}")).answer().await;
+    take_back(&ben, &request.id).await.problem(403, "not_requester");
+    for id in [request.id.as_str(), NOBODY, "nonsense"] {
+        take_back(&cleo, id).await.problem(404, "not_found");
+    }
+    let mut stream = ben.stream("/api/stream").await;
+    let _ = take_back(&anna, &request.id).await.is(204);
+    let event = stream.find("the end of the request", PATIENCE, |event| event.event == "FriendRequestCancelled").await;
+    assert_eq!((&event.json()["id"], &event.json()["status"]), (&json!(request.id), &json!("cancelled")));
+    assert_eq!((requests(&anna, "outgoing").await, requests(&ben, "incoming").await), (vec![], vec![]));
+    take_back(&anna, &request.id).await.problem(409, "request_not_pending");
+    answer(&ben, &request.id, "accept").await.problem(409, "request_not_pending");
+    let accepted = anna.befriend(&ben).await;
+    take_back(&anna, &accepted.id).await.problem(409, "request_not_pending");
+}
+
+#[tokio::test]
+async fn a_friendship_is_ended_by_either_and_both_are_told() {
+    let world = World::shared();
+    let (anna, ben, cleo) = tokio::join!(world.person("anna"), world.person("ben"), world.person("cleo"));
+    let end = async |one: &Person, other: &str| one.client.delete(format!("/api/friends/{other}")).answer().await;
+    for (one, other) in [(&anna, &ben), (&ben, &anna)] {
+        anna.befriend(&ben).await;
+        let mut streams = [one.stream("/api/stream").await, other.stream("/api/stream").await];
+        for id in [cleo.id(), one.id(), NOBODY, "nonsense"] {
+            end(one, id).await.problem(404, "not_found");
+        }
+        let _ = end(one, other.id()).await.is(204);
+        for stream in &mut streams {
+            let event = stream.find("the end", PATIENCE, |event| event.event == "FriendRemoved").await.json();
+            assert_eq!((&event["user_id"], &event["friend_id"]), (&json!(one.id()), &json!(other.id())));
+        }
+        assert!(friends(&anna).await.is_empty() && friends(&ben).await.is_empty());
+        end(one, other.id()).await.problem(404, "not_found");
+        end(other, one.id()).await.problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn friends_are_found_by_the_beginning_of_a_name() {
+    let world = World::shared();
+    let (anna, stranger) = tokio::join!(world.person("anna"), world.person("minsu"));
+    let mut friends = Vec::new();
+    for (hint, display_name) in [("minji", "김민지"), ("minho", "Ärger 100%"), ("junho", "minime"), ("sora", "김소라")]
+    {
+        let friend = world.person(hint).await;
+        let _ = friend
+            .client
+            .patch("/api/profile/me")
+            .json(&json!({ "display_name": display_name }))
+            .answer()
+            .await
+            .is(200);
+        friend.befriend(&anna).await;
+        friends.push(friend);
+    }
+    let find = async |query: &str| -> Vec<usize> {
+        let answer = anna.client.get("/api/friends/search").query(&[("q", query)]).answer().await;
+        let page: Page<Value> = answer.ok(200);
+        assert!(page.next_cursor.is_none());
+        page.items
+            .iter()
+            .map(|item| friends.iter().position(|friend| item["id"] == friend.id()).expect("a friend"))
+            .collect()
+    };
+    for (query, found) in [
+        ("min", vec![0, 1, 2]),
+        ("MINJI", vec![0]),
+        ("김", vec![0, 3]),
+        ("김소", vec![3]),
+        ("ärger 100%", vec![1]),
+        ("  junho ", vec![2]),
+        ("%", vec![]),
+        ("in", vec![]),
+        (stranger.name(), vec![]),
+        (friends[0].credentials.email.as_str(), vec![]),
+    ] {
+        assert_eq!(find(query).await, found, "{query:?}");
+    }
+    let mut paged = Vec::new();
+    let mut path = "/api/friends/search?q=min&limit=2".to_owned();
+    loop {
+        let page: Page<Value> = anna.get(path).await;
+        assert!(page.items.len() <= 2);
+        check::has_members(&page.items[0], &["id", "username", "presence", "friends_since"]);
+        paged.extend(page.items.into_iter().map(|item| item["id"].clone()));
+        let Some(cursor) = page.next_cursor else { break };
+        path = format!("/api/friends/search?q=min&limit=2&cursor={cursor}");
+    }
+    assert_eq!(paged, friends[..3].iter().map(|friend| json!(friend.id())).collect::<Vec<_>>());
+    for query in ["", "?q=", "?q=%20%20", &format!("?q={}", "a".repeat(51))] {
+        let answer = anna.client.get(format!("/api/friends/search{query}")).answer().await;
+        answer.problem(422, "validation_failed").field("q");
     }
 }
 

@@ -2,6 +2,7 @@
 //! each makes its own users, so they run side by side and in any order.
 
 mod auth;
+mod blocks;
 mod friends;
 mod messages;
 mod notifications;

@@ -95,6 +95,174 @@ pub(crate) async fn after_a_no_one_may_ask_again(world: &World) {
     are_friends(&anna, &ben).await;
 }
 
+fn taking_back(person: &Person, request: &FriendRequest) -> plaza_test_support::Call {
+    person.client.delete(format!("/api/friends/requests/{}", request.id))
+}
+
+fn unfriending(person: &Person, other: &Person) -> plaza_test_support::Call {
+    person.client.delete(format!("/api/friends/{}", other.id()))
+}
+
+fn blocking(person: &Person, other: &Person) -> plaza_test_support::Call {
+    person.client.post("/api/friends/blocks").json(&json!({ "user_id": other.id() }))
+}
+
+fn unblocking(person: &Person, other: &Person) -> plaza_test_support::Call {
+    person.client.delete(format!("/api/friends/blocks/{}", other.id()))
+}
+
+async fn blocked(person: &Person) -> Vec<String> {
+    let blocked: Vec<Value> = person.all("/api/friends/blocks?x=").await;
+    blocked.iter().map(|item| item["user"]["id"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+async fn incoming(person: &Person) -> usize {
+    let incoming: Vec<Value> = person.all("/api/friends/requests?direction=incoming").await;
+    incoming.len()
+}
+
+pub(crate) async fn a_request_is_taken_back_or_answered(world: &World) {
+    for round in 0..ROUNDS {
+        let (anna, ben) = world.two().await;
+        let request: FriendRequest = anna.request(&ben).await.ok(201);
+        let word = if round % 2 == 0 { "accept" } else { "reject" };
+        let answers = at_once([taking_back(&anna, &request), answering(&ben, &request, word)]).await;
+        if answers[0].status == 204 {
+            answers[1].problem(409, "request_not_pending");
+            assert!(friends(&anna).await.is_empty());
+        } else {
+            answers[0].problem(409, "request_not_pending");
+            assert_eq!(answers[1].status, 200);
+            assert_eq!(friends(&anna).await.len(), usize::from(word == "accept"));
+        }
+        assert_eq!((waiting(&anna).await, waiting(&ben).await), (0, 0));
+        // Whatever came of it, there is room for another.
+        if friends(&anna).await.is_empty() {
+            let _: FriendRequest = ben.request(&anna).await.ok(201);
+        }
+    }
+}
+
+pub(crate) async fn of_two_who_end_a_friendship_one_does(world: &World) {
+    for _ in 0..ROUNDS {
+        let (anna, ben) = world.two().await;
+        anna.befriend(&ben).await;
+        let answers = at_once([unfriending(&anna, &ben), unfriending(&ben, &anna), unfriending(&anna, &ben)]).await;
+        assert_eq!(count(&answers, [204, 404]), [1, 2]);
+        assert_eq!((friends(&anna).await.len(), friends(&ben).await.len()), (0, 0));
+        ben.befriend(&anna).await;
+        are_friends(&anna, &ben).await;
+    }
+}
+
+pub(crate) async fn blocks_at_once_are_one(world: &World) {
+    for _ in 0..ROUNDS {
+        let (anna, ben) = world.two().await;
+        let answers = at_once((0..4).map(|_| blocking(&anna, &ben))).await;
+        assert_eq!(count(&answers, [201, 200]), [1, 3]);
+        let of = |answer: &plaza_test_support::Answer| answer.read::<Value>();
+        assert!(answers.iter().all(|answer| of(answer) == of(&answers[0])), "one block, one time: {answers:?}");
+        assert_eq!(blocked(&anna).await, [ben.id()]);
+        assert!(blocked(&ben).await.is_empty());
+        let answers = at_once((0..4).map(|_| unblocking(&anna, &ben))).await;
+        assert_eq!(count(&answers, [204, 404]), [1, 3]);
+        assert!(blocked(&anna).await.is_empty());
+    }
+}
+
+pub(crate) async fn a_block_and_a_yes_leave_no_friendship(world: &World) {
+    for round in 0..ROUNDS {
+        let (anna, ben) = world.two().await;
+        let request: FriendRequest = anna.request(&ben).await.ok(201);
+        // The one who asked blocks, or the one who was asked.
+        let (blocker, other) = if round % 2 == 0 { (&anna, &ben) } else { (&ben, &anna) };
+        let answers = at_once([answering(&ben, &request, "accept"), blocking(blocker, other)]).await;
+        assert_eq!(answers[1].status, 201);
+        match answers[0].status.as_u16() {
+            200 => {}
+            409 => drop(answers[0].problem(409, "request_not_pending")),
+            _ => drop(answers[0].problem(404, "not_found")),
+        }
+        assert_eq!((friends(&anna).await.len(), friends(&ben).await.len()), (0, 0));
+        assert_eq!((incoming(&anna).await, incoming(&ben).await), (0, 0));
+        assert_eq!(blocked(blocker).await, [other.id()]);
+    }
+}
+
+pub(crate) async fn a_block_and_a_request_leave_nothing_to_see(world: &World) {
+    for _ in 0..ROUNDS {
+        let (anna, ben) = world.two().await;
+        let answers = at_once([blocking(&anna, &ben), asking(&ben, &anna)]).await;
+        assert_eq!(count(&answers, [201]), [2]);
+        assert_eq!((waiting(&anna).await, waiting(&ben).await), (0, 1));
+        // It is as if it waited, to the one who asked.
+        asking(&ben, &anna).answer().await.problem(409, "request_exists");
+        asking(&anna, &ben).answer().await.problem(409, "blocked");
+        let _ = unblocking(&anna, &ben).answer().await.is(204);
+        assert_eq!((waiting(&anna).await, waiting(&ben).await), (0, 1), "what was asked meanwhile stays hidden");
+        let accepted: FriendRequest = asking(&anna, &ben).answer().await.ok(200);
+        assert_eq!(accepted.status, "accepted");
+        are_friends(&anna, &ben).await;
+    }
+}
+
+pub(crate) async fn blocks_from_both_sides_at_once_both_stay(world: &World) {
+    for _ in 0..ROUNDS {
+        let (anna, ben) = world.two().await;
+        anna.befriend(&ben).await;
+        let answers = at_once([blocking(&anna, &ben), blocking(&ben, &anna), unfriending(&anna, &ben)]).await;
+        assert_eq!((answers[0].status.as_u16(), answers[1].status.as_u16()), (201, 201));
+        assert_eq!((blocked(&anna).await, blocked(&ben).await), (vec![ben.id().into()], vec![anna.id().into()]));
+        assert_eq!((friends(&anna).await.len(), friends(&ben).await.len()), (0, 0));
+        for (one, other) in [(&anna, &ben), (&ben, &anna)] {
+            asking(one, other).answer().await.problem(409, "blocked");
+        }
+    }
+}
+
+pub(crate) async fn what_two_do_at_once_leaves_no_contradiction(world: &World) {
+    let (anna, ben) = world.two().await;
+    for _ in 0..ROUNDS {
+        let answers = at_once([
+            asking(&anna, &ben),
+            asking(&ben, &anna),
+            unfriending(&anna, &ben),
+            blocking(&ben, &anna),
+            unblocking(&ben, &anna),
+            asking(&ben, &anna),
+        ])
+        .await;
+        assert!(answers.iter().all(|answer| !answer.status.is_server_error()), "{answers:?}");
+        let (of_anna, of_ben) = (friends(&anna).await, friends(&ben).await);
+        assert_eq!(of_anna.len(), of_ben.len(), "a friendship has two sides");
+        assert!(blocked(&ben).await.is_empty() || of_anna.is_empty());
+        assert!(of_anna.is_empty() || waiting(&anna).await + waiting(&ben).await == 0);
+    }
+}
+
+pub(crate) async fn blocks_come_in_pages(world: &World) {
+    let anna = world.person("anna").await;
+    let mut others = Vec::new();
+    for _ in 0..5 {
+        others.push(world.person("other").await);
+    }
+    for other in others.iter().rev() {
+        let _ = blocking(&anna, other).answer().await.is(201);
+    }
+    let mut found = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page: Page<Value> = anna.get(format!("/api/friends/blocks?limit=2{cursor}")).await;
+        assert!(page.items.len() <= 2);
+        found.extend(page.items.iter().map(|item| item["user"]["id"].as_str().unwrap_or_default().to_owned()));
+        let Some(next) = page.next_cursor else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let mut expected: Vec<&str> = others.iter().map(Person::id).collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
 pub(crate) async fn friends_and_requests_come_in_pages(world: &World) {
     let anna = world.person("anna").await;
     let mut others = Vec::new();

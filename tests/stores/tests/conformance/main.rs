@@ -60,6 +60,14 @@ cases! {
         of_answers_at_once_one_counts
         an_answer_and_a_crossing_request_make_one_friendship
         after_a_no_one_may_ask_again
+        a_request_is_taken_back_or_answered
+        of_two_who_end_a_friendship_one_does
+        blocks_at_once_are_one
+        a_block_and_a_yes_leave_no_friendship
+        a_block_and_a_request_leave_nothing_to_see
+        blocks_from_both_sides_at_once_both_stay
+        what_two_do_at_once_leaves_no_contradiction
+        blocks_come_in_pages
         friends_and_requests_come_in_pages;
     chat:
         a_direct_room_wanted_at_once_is_one_room
