@@ -244,6 +244,18 @@ impl Between {
         events
     }
 
+    /// `gone` is no longer there: neither is anything between the two. What the other had asked ends without a word, as it would by
+    /// a no.
+    pub fn forget(&mut self, gone: UserId, now: Timestamp) -> Vec<Event> {
+        let events = self.part(gone, now);
+        let waiting = self.waiting().cloned();
+        if let Some(request) = waiting {
+            self.request = Some(FriendRequest { status: Status::Rejected, ..request });
+        }
+        (self.first_blocks_since, self.second_blocks_since) = (None, None);
+        events
+    }
+
     /// The request that waits for an answer.
     fn waiting(&self) -> Option<&FriendRequest> {
         self.request.as_ref().filter(|request| request.status == Status::Pending)
@@ -491,6 +503,24 @@ mod tests {
                     prop_assert!(!of_a_block || heard(vec![event], between.other(who)).is_empty());
                 }
             }
+        }
+
+        #[test]
+        fn of_somebody_who_is_gone_nothing_is_left(deeds in prop::collection::vec((any::<bool>(), deed()), 0..20)) {
+            let (gone, other) = (user(1), user(2));
+            let mut between = Between::strangers(gone, other);
+            for (n, (first, deed)) in (1..).zip(deeds) {
+                drop(act(&mut between, if first { gone } else { other }, deed, n));
+            }
+            let before = between.clone();
+            let events = between.forget(gone, Timestamp::from_unix_ms(100));
+            prop_assert!(between.friends_since.is_none() && between.waiting().is_none());
+            prop_assert!([gone, other].iter().all(|user| between.blocks_since(*user).is_none()));
+            let heard = heard(events, other);
+            prop_assert_eq!(heard.iter().filter(|(kind, _)| kind.contains("Removed")).count(), usize::from(before.friends_since.is_some()));
+            let asked = before.waiting().is_some_and(|request| request.requester_id == gone && !request.hidden);
+            prop_assert_eq!(heard.iter().filter(|(kind, _)| kind.contains("Cancelled")).count(), usize::from(asked));
+            prop_assert_eq!(between.forget(gone, Timestamp::from_unix_ms(101)), []);
         }
 
         /// The history up to a block is any; after it the blocked one does what they like. They see and hear what they would if

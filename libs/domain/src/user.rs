@@ -237,6 +237,16 @@ pub struct Profile {
     pub email: String,
 }
 
+/// The role of those who operate an installation.
+pub const OPERATOR: &str = "operator";
+
+/// Whether a list of ids and addresses, separated by commas or spaces, names this user.
+pub fn is_operator(list: &str, user: UserId, email: Option<&str>) -> bool {
+    let id = user.to_string();
+    let mut names = list.split([',', ' ', '\n']).map(str::trim).filter(|name| !name.is_empty());
+    names.any(|name| name == id || email.is_some_and(|email| name.to_lowercase() == email))
+}
+
 /// What a login or a refresh answers (RFC 6749, section 5.1).
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -370,6 +380,27 @@ mod tests {
             assert_eq!(code::<DisplayName>(&json!(bad)), "invalid_characters", "{bad:?}");
         }
         assert_eq!(code::<DisplayName>(&json!("   ")), "wrong_length");
+    }
+
+    #[test]
+    fn operators_are_named_by_id_or_address_and_by_the_whole_of_it() {
+        let user = UserId::new(Timestamp::from_unix_ms(0), [7; 10]);
+        let list = format!("Ops@Example.com, {user}");
+        assert!(is_operator(&list, user, None));
+        assert!(is_operator(
+            "a@b.co,ops@example.com",
+            UserId::new(Timestamp::from_unix_ms(1), [7; 10]),
+            Some("ops@example.com")
+        ));
+        for (list, email) in [
+            ("", Some("")),
+            (",,", Some("a@b.co")),
+            ("a@b.co.uk", Some("a@b.co")),
+            ("b.co", Some("a@b.co")),
+            ("a@b.co", None),
+        ] {
+            assert!(!is_operator(list, user, email), "{list:?} {email:?}");
+        }
     }
 
     #[test]

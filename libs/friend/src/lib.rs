@@ -75,6 +75,15 @@ impl<'c, 'd> Locked<'c, 'd> {
         Ok((locked, request))
     }
 
+    /// Ends all that is between the two, because one of them is gone. The other is told of what they can see.
+    pub async fn forget(mut self, gone: UserId, now: Timestamp) -> Result<(), Problem> {
+        let events = self.between.forget(gone, now);
+        let (change, (first, second)) = (self.change, self.between.people);
+        self.store(&events).await?;
+        let sql = "DELETE FROM pairs WHERE first_id = ? AND second_id = ?";
+        change.execute(sql, &params![first, second]).await
+    }
+
     /// Stores what `between` has become, and tells of it.
     pub async fn store(self, events: &[Event]) -> Result<(), Problem> {
         let Self { change, stored, between } = self;

@@ -9,6 +9,7 @@ use crate::lookup::Question;
 use crate::{Request, clock, secret};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use plaza_domain::id::{SessionId, UserId};
+use plaza_domain::user::OPERATOR;
 use plaza_domain::{Problem, Timestamp};
 use serde::{Deserialize, Serialize};
 use spin_sdk::key_value::Store;
@@ -34,6 +35,19 @@ pub struct Caller {
     pub session_id: SessionId,
     /// When the token ends.
     pub expires_at: Timestamp,
+    /// What they may do beyond what everybody may (RFC 9068, section 2.2.3.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
+impl Caller {
+    /// 403 to whoever does not operate this installation.
+    pub fn require_operator(&self) -> Result<(), Problem> {
+        if self.roles.iter().any(|role| role == OPERATOR) {
+            return Ok(());
+        }
+        Err(Problem::new(403, "operator_required", "Only those who operate this service may see this."))
+    }
 }
 
 /// What the store holds of a session.
@@ -41,6 +55,8 @@ pub struct Caller {
 struct Known {
     user_id: UserId,
     username: String,
+    #[serde(default)]
+    roles: Vec<String>,
     /// Hashes of tokens, and when each ends (milliseconds since the Unix epoch); the newest last.
     tokens: Vec<(String, i64)>,
 }
@@ -75,6 +91,7 @@ pub async fn caller(request: &Request) -> Result<Caller, Problem> {
                 username: known.username,
                 session_id: claimed.sid,
                 expires_at: Timestamp::from_unix_ms(*ends),
+                roles: known.roles,
             });
         }
     }
@@ -98,7 +115,8 @@ pub fn remember(caller: &Caller, token: &str) -> Result<(), Problem> {
     tokens.push((secret::hash(token), caller.expires_at.unix_ms()));
     let surplus = tokens.len().saturating_sub(KNOWN_TOKENS_MAX);
     tokens.drain(..surplus);
-    let known = Known { user_id: caller.user_id, username: caller.username.clone(), tokens };
+    let (username, roles) = (caller.username.clone(), caller.roles.clone());
+    let known = Known { user_id: caller.user_id, username, roles, tokens };
     let value = serde_json::to_vec(&known).map_err(|error| refuse(&error))?;
     store()?.set(&key(caller.session_id), &value).map_err(|error| refuse(&error))
 }

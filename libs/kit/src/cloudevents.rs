@@ -4,9 +4,9 @@
 //! event is believed.
 
 use crate::{Request, auth, secret, variable};
-use plaza_domain::Problem;
-use serde::Deserialize;
+use plaza_domain::{Problem, Timestamp};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// The media type of batched mode.
@@ -26,6 +26,9 @@ pub struct CloudEvent {
     /// Events of one key keep their order; absent where whoever brings it does not say (CloudEvents, partitioning extension).
     #[serde(default, rename = "partitionkey")]
     pub key: Option<String>,
+    /// When it happened; absent where whoever brings it does not say, or not as RFC 3339 has it.
+    #[serde(default, deserialize_with = "time")]
+    pub time: Option<Timestamp>,
     /// The event's data.
     #[serde(default)]
     data: Value,
@@ -84,7 +87,13 @@ fn parse(request: &Request) -> Result<Vec<CloudEvent>, Problem> {
         serde_json::from_slice(request.body()).map_err(malformed)?
     };
     let key = request.header("ce-partitionkey").map(str::to_owned);
-    Ok(vec![CloudEvent { id: id.to_owned(), kind: kind.to_owned(), key, data }])
+    let time = request.header("ce-time").and_then(|time| Timestamp::deserialize(Value::from(time)).ok());
+    Ok(vec![CloudEvent { id: id.to_owned(), kind: kind.to_owned(), key, time, data }])
+}
+
+/// A time that cannot be read is none: the event is none the worse for it.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(Timestamp::deserialize(Value::deserialize(deserializer)?).ok())
 }
 
 #[cfg(test)]
@@ -103,23 +112,30 @@ mod tests {
     #[test]
     fn all_three_modes_are_understood() {
         let binary = receive_from(
-            &[("ce-id", "1"), ("ce-type", "t"), ("ce-partitionkey", "k"), ("content-type", "application/json")],
+            &[
+                ("ce-id", "1"),
+                ("ce-type", "t"),
+                ("ce-partitionkey", "k"),
+                ("ce-time", "2025-11-20T20:00:00.007Z"),
+                ("content-type", "application/json"),
+            ],
             "{\"n\":1}",
         );
         let structured = receive_from(
             &[("content-type", "application/cloudevents+json; charset=utf-8")],
-            r#"{"specversion":"1.0","id":"1","source":"/","type":"t","partitionkey":"k","data":{"n":1}}"#,
+            r#"{"specversion":"1.0","id":"1","source":"/","type":"t","partitionkey":"k","time":"2025-11-20T20:00:00.007Z","data":{"n":1}}"#,
         );
         let batch = receive_from(
             &[("content-type", "application/cloudevents-batch+json")],
-            r#"[{"specversion":"1.0","id":"1","source":"/","type":"t","partitionkey":"k","data":{"n":1}},
-                {"specversion":"1.0","id":"2","source":"/","type":"t","data":{"n":2}}]"#,
+            r#"[{"specversion":"1.0","id":"1","source":"/","type":"t","partitionkey":"k","time":"2025-11-20T20:00:00.007Z","data":{"n":1}},
+                {"specversion":"1.0","id":"2","source":"/","type":"t","time":"late","data":{"n":2}}]"#,
         );
         for (events, count) in [(binary, 1), (structured, 1), (batch, 2)] {
             let events = events.unwrap();
             assert_eq!(events.len(), count);
             assert_eq!((events[0].id.as_str(), events[0].kind.as_str()), ("1", "t"));
             assert_eq!(events[0].key.as_deref(), Some("k"));
+            assert_eq!(events[0].time, Some(Timestamp::from_unix_ms(1_763_668_800_007)));
             assert_eq!(events[0].data::<Value>().unwrap()["n"], 1);
         }
     }

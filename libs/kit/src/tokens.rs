@@ -26,14 +26,22 @@ struct Extra {
     client_id: String,
     sid: SessionId,
     username: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
 }
 
 /// Signs a token for this session. Returns it with the caller whom it stands for.
-pub fn sign(user_id: UserId, username: &str, session_id: SessionId) -> Result<(String, Caller), Problem> {
+pub fn sign(
+    user_id: UserId,
+    username: &str,
+    session_id: SessionId,
+    roles: Vec<String>,
+) -> Result<(String, Caller), Problem> {
     let now = clock::now();
     let lifetime = std::time::Duration::from_secs(variable::number("access_token_ttl_seconds")?);
     let expires_at = Timestamp::from_unix_ms(now.after(lifetime).unix_seconds() * 1000);
-    let extra = Extra { client_id: ISSUER.to_owned(), sid: session_id, username: username.to_owned() };
+    let (client_id, name) = (ISSUER.to_owned(), username.to_owned());
+    let extra = Extra { client_id, sid: session_id, username: name, roles: roles.clone() };
     let mut claims = Claims::with_custom_claims(extra, Duration::from_secs(lifetime.as_secs()))
         .with_issuer(ISSUER)
         .with_audience(ISSUER)
@@ -51,7 +59,7 @@ pub fn sign(user_id: UserId, username: &str, session_id: SessionId) -> Result<(S
         Some("RS256") => RS256KeyPair::from_jwk(&jwk).and_then(|key| key.sign_with_options(claims, &options)),
         other => return Err(refuse(&format!("the signing key's alg is {other:?}, not EdDSA, ES256 or RS256"))),
     };
-    let caller = Caller { user_id, username: username.to_owned(), session_id, expires_at };
+    let caller = Caller { user_id, username: username.to_owned(), session_id, expires_at, roles };
     token.map(|token| (token, caller)).map_err(|error| refuse(&error))
 }
 
@@ -96,6 +104,7 @@ fn caller(claims: JWTClaims<Extra>) -> Option<Caller> {
         username: claims.custom.username,
         session_id: claims.custom.sid,
         expires_at: Timestamp::from_unix_ms(seconds.checked_mul(1000)?),
+        roles: claims.custom.roles,
     })
 }
 

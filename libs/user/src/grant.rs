@@ -3,10 +3,10 @@
 use crate::session;
 use plaza_domain::Timestamp;
 use plaza_domain::id::{SessionId, UserId};
-use plaza_domain::user::Tokens;
+use plaza_domain::user::{OPERATOR, Tokens, is_operator};
 use plaza_kit::auth::Caller;
 use plaza_kit::store::once;
-use plaza_kit::{Change, Database, Problem, Reply, clock, params, reply, secret, tokens};
+use plaza_kit::{Change, Database, Problem, Reply, clock, params, reply, secret, tokens, variable};
 
 /// 401: the refresh token is not good, or no longer.
 pub fn invalid_refresh_token() -> Problem {
@@ -30,8 +30,9 @@ pub struct Access {
 
 impl Access {
     /// Signs one for a session.
-    pub fn sign(user: UserId, username: &str, session: SessionId) -> Result<Self, Problem> {
-        let (token, caller) = tokens::sign(user, username, session)?;
+    pub async fn sign(database: &Database, user: UserId, username: &str, session: SessionId) -> Result<Self, Problem> {
+        let roles = roles(database, user).await?;
+        let (token, caller) = tokens::sign(user, username, session, roles)?;
         Ok(Self { token, caller })
     }
 
@@ -53,6 +54,18 @@ impl Access {
         }
         Err(invalid_refresh_token())
     }
+}
+
+/// What a user may do beyond what everybody may: the variable `operators` names those who operate this installation.
+async fn roles(database: &Database, user: UserId) -> Result<Vec<String>, Problem> {
+    let operators = variable::required("operators")?;
+    if operators.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let row = database.query_one("SELECT email FROM users WHERE id = ?", &params![user]).await?;
+    let email = row.map(|row| row.get::<Option<String>>(0)).transpose()?.flatten();
+    let operates = is_operator(&operators, user, email.as_deref());
+    Ok(if operates { vec![OPERATOR.to_owned()] } else { Vec::new() })
 }
 
 fn seconds_until(at: Timestamp) -> u64 {

@@ -47,7 +47,7 @@ async fn database(name: &str) -> Option<String> {
 #[tokio::test]
 async fn plazas_own_go_up_and_down_and_up_again() {
     let Some(server) = MariaDb::shared() else { return };
-    for context in ["user", "friend", "chat", "notification"] {
+    for context in ["user", "friend", "chat", "notification", "analytics"] {
         let url = context_url(&server.database("own"), context).unwrap();
         assert!(create_database(&url).await.unwrap());
         assert!(!create_database(&url).await.unwrap(), "it is there");

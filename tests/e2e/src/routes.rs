@@ -101,7 +101,10 @@ pub fn operations() -> Vec<Operation> {
         (&get, "/api/stream", TokenOrTicket, Nothing),
         (&get, "/api/stream/messages/:room_id", TokenOrTicket, Nothing),
         (&get, "/api/stream/notifications", TokenOrTicket, Nothing),
+        (&get, "/api/stats", Token, Nothing),
         (&post, "/events/notification", EventsKey, Nothing),
+        (&post, "/events/friend", EventsKey, Nothing),
+        (&post, "/events/analytics", EventsKey, Nothing),
         (&get, "/health", Public, Nothing),
         (&get, "/ready", Public, Nothing),
     ]

@@ -17,8 +17,8 @@ struct Caller {
 }
 
 impl Caller {
-    async fn new(plaza: &Plaza, hint: &str) -> Self {
-        let person = Person::new(&plaza.client(), hint).await;
+    async fn new(plaza: &Plaza, credentials: Credentials) -> Self {
+        let person = Person::registered(&plaza.client(), credentials).await;
         let mut tokens = vec![person.tokens.access_token.clone()];
         let mut refresh_token = person.tokens.refresh_token.clone();
         while tokens.len() < TOKENS {
@@ -55,9 +55,10 @@ impl Caller {
 
 #[tokio::test]
 async fn every_grant_is_used_and_none_is_missing() {
-    let plaza = Plaza::start();
-    let mut minji = Caller::new(&plaza, "minji").await;
-    let mut junho = Caller::new(&plaza, "junho").await;
+    let operator = Credentials::unique("minji");
+    let plaza = Plaza::options().variable("operators", &operator.email).start().unwrap_or_else(|why| panic!("{why}"));
+    let mut minji = Caller::new(&plaza, operator).await;
+    let mut junho = Caller::new(&plaza, Credentials::unique("junho")).await;
     let third = Person::new(&plaza.client(), "third").await;
     let junho_id = junho.person.id().to_owned();
     // Both ways to log in are one component; the form is the other one's.
@@ -129,6 +130,11 @@ async fn every_grant_is_used_and_none_is_missing() {
     let preferences = junho.get("/api/notifications/preferences").await;
     junho.call(Method::PUT, "/api/notifications/preferences", Some(preferences), 200).await;
     junho.post("/api/notifications/read", json!({ "all": true }), 200).await;
+    eventually(Duration::from_secs(10), "the message in the statistics", async || {
+        let stats = minji.get("/api/stats").await;
+        stats["items"].as_array().unwrap().iter().any(|day| day["messages_sent"] != 0).then_some(())
+    })
+    .await;
     let _ = plaza.client().get("/ready").answer().await.is(200);
     minji.call(Method::POST, "/api/auth/logout", None, 204).await;
 

@@ -8,7 +8,7 @@ use plaza_test_servers::Server;
 use plaza_test_support::{Options, Plaza, Role, workspace};
 
 /// The contexts that have a database.
-const CONTEXTS: [&str; 4] = ["user", "friend", "chat", "notification"];
+const CONTEXTS: [&str; 5] = ["user", "friend", "chat", "notification", "analytics"];
 
 /// A server of its own, with the databases `plaza_<context>`.
 #[derive(Debug)]

@@ -3,13 +3,16 @@
 use std::sync::OnceLock;
 use std::thread;
 
-use plaza_test_support::{Call, Client, Person, Plaza};
+use plaza_test_support::{Call, Client, Person, Plaza, Tokens};
 use serde_json::{Value, json};
 
 use crate::MariaDb;
 
 /// The key that the application under test takes events with.
 pub const EVENTS_KEY: &str = "the key of the stores' tests";
+
+/// The address of the application's operator.
+const OPERATOR: &str = "operator@example.com";
 
 /// The application on one database, shared by the cases of a test binary.
 #[derive(Debug)]
@@ -76,13 +79,29 @@ impl World {
         self.client.post("/api/auth/register").json(&body)
     }
 
-    /// The call that brings events.
+    /// The call that brings events to the notification context.
     pub fn bringing(&self, events: &[Value]) -> Call {
+        self.bringing_to("notification", events)
+    }
+
+    /// The call that brings events to a context.
+    pub fn bringing_to(&self, context: &str, events: &[Value]) -> Call {
         let batch = Value::from(events).to_string();
         self.client
             .with_token(EVENTS_KEY)
-            .post("/events/notification")
+            .post(format!("/events/{context}"))
             .body("application/cloudevents-batch+json", batch)
+    }
+
+    /// Somebody who operates the application.
+    pub async fn operator(&self) -> Client {
+        let password = "correct horse battery";
+        let body = json!({ "username": "operator", "email": OPERATOR, "password": password });
+        // Another case may have been first.
+        let _ = self.client.post("/api/auth/register").json(&body).answer().await;
+        let login = json!({ "email": OPERATOR, "password": password });
+        let tokens: Tokens = self.client.post("/api/auth/login/json").json(&login).answer().await.ok(200);
+        self.client.with_token(&tokens.access_token)
     }
 }
 
@@ -95,5 +114,9 @@ impl Drop for World {
 }
 
 fn start(options: plaza_test_support::Options) -> Plaza {
-    options.variable("events_key", EVENTS_KEY).start().unwrap_or_else(|why| panic!("{why}"))
+    options
+        .variable("events_key", EVENTS_KEY)
+        .variable("operators", OPERATOR)
+        .start()
+        .unwrap_or_else(|why| panic!("{why}"))
 }

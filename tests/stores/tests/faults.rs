@@ -184,7 +184,7 @@ async fn without_the_database_it_says_so_and_goes_on_when_it_is_back() {
         assert!(answer.took < ANSWER_TIME_MAX, "{:?}: {answer}", answer.took);
     }
     let ready: Value = client.get("/ready").answer().await.is(503).read();
-    for context in ["user", "friend", "chat", "notification"] {
+    for context in ["user", "friend", "chat", "notification", "analytics"] {
         assert_eq!(ready["checks"][format!("database:{context}")], "failed", "{ready}");
     }
     let _: Value = client.get("/health").answer().await.ok(200);

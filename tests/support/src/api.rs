@@ -222,7 +222,11 @@ pub struct Person {
 impl Person {
     /// Registers somebody new and logs them in.
     pub async fn new(client: &Client, hint: &str) -> Self {
-        let credentials = Credentials::unique(hint);
+        Self::registered(client, Credentials::unique(hint)).await
+    }
+
+    /// Registers somebody with these and logs them in.
+    pub async fn registered(client: &Client, credentials: Credentials) -> Self {
         let user = credentials.register(client).await;
         Self::with_session(client, credentials, user).await
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 plaza_kit::function!(handle);
 
 /// The contexts' databases, and whether each has an outbox.
-const DATABASES: [(&str, bool); 4] = [("user", true), ("friend", true), ("chat", true), ("notification", false)];
+const DATABASES: [(&str, bool); 5] =
+    [("user", true), ("friend", true), ("chat", true), ("notification", false), ("analytics", false)];
 
 /// How long an event may wait before the bus counts as not reachable.
 const OUTBOX_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -36,7 +36,7 @@ async fn login(request: &Request) -> Result<Reply, Problem> {
 
     let session_id = SessionId::fresh();
     let device = user::device(request.header("user-agent").unwrap_or_default());
-    let access = Access::sign(id, &username, session_id)?;
+    let access = Access::sign(&database, id, &username, session_id).await?;
     let ended = RefCell::default();
     let answer = database
         .once_sealed(request, id, async |change| {

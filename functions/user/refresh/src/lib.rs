@@ -39,7 +39,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 
     let database = Database::open(plaza_user::DATABASE).await?;
     let Some(holder) = holder(&database, &hash).await? else { return Err(grant::invalid_refresh_token()) };
-    let access = Access::sign(holder.user, &holder.username, holder.session)?;
+    let access = Access::sign(&database, holder.user, &holder.username, holder.session).await?;
     let reused = Cell::new(false);
     let outcome = database
         .once_sealed(&request, holder.user, async |change| {

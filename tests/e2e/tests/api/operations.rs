@@ -10,7 +10,7 @@ async fn it_says_that_it_lives_and_is_ready() {
     assert_eq!(health, json!({ "status": "ok" }));
     let ready: Value = world.client().get("/ready").answer().await.ok(200);
     let text = ready.to_string();
-    for store in ["user", "friend", "chat", "notification"] {
+    for store in ["user", "friend", "chat", "notification", "analytics"] {
         assert!(text.contains(store), "the store {store} is not named in {ready}");
     }
 }

@@ -1,7 +1,7 @@
 //! The friend context.
 
 use plaza_test_stores::World;
-use plaza_test_support::{FriendRequest, Page, Person, User};
+use plaza_test_support::{FriendRequest, Page, Person, User, unique};
 use serde_json::{Value, json};
 
 use crate::{at_once, count};
@@ -261,6 +261,50 @@ pub(crate) async fn blocks_come_in_pages(world: &World) {
     let mut expected: Vec<&str> = others.iter().map(Person::id).collect();
     expected.sort_unstable();
     assert_eq!(found, expected);
+}
+
+pub(crate) async fn of_an_account_that_is_gone_nothing_is_left(world: &World) {
+    let (gone, friend) = world.two().await;
+    let (asked, asking, blocker, other) =
+        tokio::join!(world.person("asked"), world.person("asking"), world.person("blocker"), world.person("other"));
+    gone.befriend(&friend).await;
+    friend.befriend(&other).await;
+    let _ = gone.request(&asked).await.is(201);
+    let _ = asking.request(&gone).await.is(201);
+    let _ = blocking(&blocker, &gone).answer().await.is(201);
+    let _ = blocking(&gone, &other).answer().await.is(201);
+    let rejected: FriendRequest = blocker.request(&other).await.ok(201);
+    let _ = answering(&other, &rejected, "reject").answer().await.is(200);
+
+    let data = json!({ "user_id": gone.id(), "deleted_at": "2026-01-31T09:30:00.000Z" });
+    let event = |kind: &str| json!({ "specversion": "1.0", "id": unique("event"), "source": "/test", "type": kind, "data": data });
+    let deleted = [event("plaza.user.UserDeleted.v1"), event("plaza.user.SomethingElse.v1")];
+    // As when an event is delivered again while its effect is under way.
+    let answers = at_once((0..3).map(|_| world.bringing_to("friend", &deleted))).await;
+    count(&answers, [204, 503]);
+    let _ = world.bringing_to("friend", &deleted).answer().await.is(204);
+
+    assert_eq!(friends(&friend).await, [other.id()], "others stay");
+    assert_eq!((waiting(&asked).await, waiting(&asking).await), (0, 0));
+    assert!(blocked(&blocker).await.is_empty() && blocked(&gone).await.is_empty());
+    assert!(friends(&gone).await.is_empty());
+    if let Some(mariadb) = world.mariadb() {
+        let of = |table: &str, columns: [&str; 2]| {
+            let [one, other] = columns;
+            let sql = format!("SELECT 1 FROM {table} WHERE {one} = '{0}' OR {other} = '{0}'", gone.id());
+            mariadb.sql("friend", &sql).len()
+        };
+        assert_eq!(of("pairs", ["first_id", "second_id"]), 0);
+        assert_eq!(of("friend_requests", ["requester_id", "addressee_id"]), 0);
+        assert_eq!(of("friendships", ["user_id", "friend_id"]) + of("blocks", ["user_id", "blocked_user_id"]), 0);
+        let told = format!("SELECT type FROM outbox WHERE `key` = '{}' AND type LIKE '%FriendRemoved%'", friend.id());
+        assert_eq!(mariadb.sql("friend", &told).len(), 1, "the friend is told once");
+        let told = format!("SELECT type FROM outbox WHERE `key` = '{}' AND type LIKE '%Cancelled%'", asked.id());
+        assert_eq!(mariadb.sql("friend", &told).len(), 1);
+    }
+    let malformed = json!({ "specversion": "1.0", "id": unique("event"), "source": "/test",
+        "type": "plaza.user.UserDeleted.v1", "data": { "user_id": 7 } });
+    world.bringing_to("friend", &[malformed]).answer().await.problem(422, "invalid_event");
 }
 
 pub(crate) async fn friends_and_requests_come_in_pages(world: &World) {

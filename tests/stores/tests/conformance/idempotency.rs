@@ -35,6 +35,10 @@ pub(crate) async fn a_repeat_gets_the_first_answer_and_changes_nothing(world: &W
     let accepting = || ben.client.post(format!("/api/friends/requests/{}/accept", asked.id));
     let accepted: FriendRequest = twice(accepting, 200).await.read();
     assert_eq!(accepted.status, "accepted");
+    let blocking = || anna.client.post("/api/friends/blocks").json(&json!({ "user_id": ben.id() }));
+    let blocked: Value = twice(blocking, 201).await.read();
+    assert_eq!(blocked["user"]["id"], ben.id());
+    let _ = anna.client.delete(format!("/api/friends/blocks/{}", ben.id())).answer().await.is(204);
 
     let body = json!({ "room_type": "group", "participant_ids": [ben.id()], "name": "one" });
     let room: Room = twice(|| anna.client.post("/api/chat-rooms").json(&body), 201).await.read();

@@ -1,5 +1,6 @@
 //! Every store operation on every database: the same calls, the same answers.
 
+mod analytics;
 mod chat;
 mod friends;
 mod idempotency;
@@ -68,6 +69,7 @@ cases! {
         blocks_from_both_sides_at_once_both_stay
         what_two_do_at_once_leaves_no_contradiction
         blocks_come_in_pages
+        of_an_account_that_is_gone_nothing_is_left
         friends_and_requests_come_in_pages;
     chat:
         a_direct_room_wanted_at_once_is_one_room
@@ -100,6 +102,11 @@ cases! {
         of_repeats_at_once_one_is_made
         a_refusal_may_be_tried_again_with_its_key
         a_key_is_kept_for_a_day;
+    analytics:
+        an_event_that_comes_at_once_counts_once_in_the_statistics
+        events_that_come_at_once_are_all_in_the_statistics
+        hours_and_days_begin_in_utc
+        statistics_are_for_operators;
     tickets:
         every_store_is_named;
 }
