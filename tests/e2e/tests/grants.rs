@@ -10,6 +10,9 @@ use std::time::Duration;
 /// so that every component has to ask the one that examines tokens.
 const TOKENS: usize = 6;
 
+/// By which events are brought.
+const EVENTS_KEY: &str = "the key of the grants' test";
+
 struct Caller {
     person: Person,
     tokens: Vec<String>,
@@ -56,7 +59,8 @@ impl Caller {
 #[tokio::test]
 async fn every_grant_is_used_and_none_is_missing() {
     let operator = Credentials::unique("minji");
-    let plaza = Plaza::options().variable("operators", &operator.email).start().unwrap_or_else(|why| panic!("{why}"));
+    let options = Plaza::options().variable("operators", &operator.email).variable("events_key", EVENTS_KEY);
+    let plaza = options.start().unwrap_or_else(|why| panic!("{why}"));
     let mut minji = Caller::new(&plaza, operator).await;
     let mut junho = Caller::new(&plaza, Credentials::unique("junho")).await;
     let third = Person::new(&plaza.client(), "third").await;
@@ -135,6 +139,10 @@ async fn every_grant_is_used_and_none_is_missing() {
         stats["items"].as_array().unwrap().iter().any(|day| day["messages_sent"] != 0).then_some(())
     })
     .await;
+    let gone = json!({ "user_id": third.id(), "deleted_at": "2026-01-31T09:30:00.000Z" });
+    let event = plaza.client().with_token(EVENTS_KEY).post("/events/friend").json(&gone);
+    let event = event.header("ce-id", "gone").header("ce-type", "plaza.user.UserDeleted.v1");
+    let _ = event.answer().await.is(204);
     let _ = plaza.client().get("/ready").answer().await.is(200);
     minji.call(Method::POST, "/api/auth/logout", None, 204).await;
 
