@@ -125,15 +125,15 @@ pub(crate) async fn a_request_is_taken_back_or_answered(world: &World) {
     for round in 0..ROUNDS {
         let (anna, ben) = world.two().await;
         let request: FriendRequest = anna.request(&ben).await.ok(201);
-        let word = if round % 2 == 0 { "accept" } else { "reject" };
-        let answers = at_once([taking_back(&anna, &request), answering(&ben, &request, word)]).await;
+        let answer = if round % 2 == 0 { "accept" } else { "reject" };
+        let answers = at_once([taking_back(&anna, &request), answering(&ben, &request, answer)]).await;
         if answers[0].status == 204 {
             answers[1].problem(409, "request_not_pending");
             assert!(friends(&anna).await.is_empty());
         } else {
             answers[0].problem(409, "request_not_pending");
             assert_eq!(answers[1].status, 200);
-            assert_eq!(friends(&anna).await.len(), usize::from(word == "accept"));
+            assert_eq!(friends(&anna).await.len(), usize::from(answer == "accept"));
         }
         assert_eq!((waiting(&anna).await, waiting(&ben).await), (0, 0));
         // Whatever came of it, there is room for another.
