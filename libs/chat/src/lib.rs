@@ -1,9 +1,9 @@
-//! What the functions of the chat context share: reading rooms and messages.
+//! What the functions of the chat context share: reading rooms and messages, and locking them.
 
-use plaza_domain::chat::{Message, MessageType, Participant, Room, RoomType};
-use plaza_domain::id::{RoomId, UserId};
+use plaza_domain::chat::{Message, MessageType, Participant, Reaction, Room, RoomType, Standing};
+use plaza_domain::id::{MessageId, RoomId, UserId};
 use plaza_kit::store::{Column, Source, placeholders};
-use plaza_kit::{Problem, Row, params};
+use plaza_kit::{Change, Problem, Row, params};
 use std::collections::HashMap;
 
 /// The label of the context's database.
@@ -12,11 +12,12 @@ pub const DATABASE: &str = "chat";
 /// The columns that [`message`] reads, in its order.
 pub const MESSAGE_COLUMNS: &str = "message.id, message.room_id, message.seq, message.user_id, message.username, \
      message.content, message.message_type, message.client_message_id, message.reply_to, message.created_at, \
-     message.edited_at, message.deleted_at";
+     message.edited_at, message.deleted_at, message.reactions";
 
 /// A message from the columns of [`MESSAGE_COLUMNS`].
 pub fn message(row: &Row) -> Result<Message, Problem> {
     let message_type: String = row.get(6)?;
+    let reactions: Option<String> = row.get(12)?;
     Ok(Message {
         id: row.get(0)?,
         room_id: row.get(1)?,
@@ -27,11 +28,74 @@ pub fn message(row: &Row) -> Result<Message, Problem> {
         message_type: MessageType::from_name(&message_type).ok_or_else(Problem::internal)?,
         client_message_id: row.get(7)?,
         reply_to: row.get(8)?,
-        reactions: Vec::new(),
+        reactions: reactions.map_or_else(|| Ok(Vec::new()), |json| serde_json::from_str(&json)).map_err(unreadable)?,
         created_at: row.get(9)?,
         edited_at: row.get(10)?,
         deleted: row.get::<Option<i64>>(11)?.is_some(),
     })
+}
+
+/// Reactions, as [`message`] reads them.
+pub fn reactions_column(reactions: &[Reaction]) -> Option<String> {
+    // They have string keys and no foreign serializers: they cannot fail to serialize.
+    (!reactions.is_empty()).then(|| serde_json::to_string(reactions).unwrap_or_default())
+}
+
+/// The columns by which [`standing`] tells whether `participant` may write in `room`.
+pub const STANDING_COLUMNS: &str = "room.closed_at IS NOT NULL, \
+     (SELECT MAX(CASE WHEN blocker_id = participant.user_id THEN 2 ELSE 1 END) FROM blocks WHERE pair = room.direct_key)";
+
+/// Whether somebody may write in a room, from the columns of [`STANDING_COLUMNS`], the first of which is at `index`.
+pub fn standing(row: &Row, index: usize) -> Result<Standing, Problem> {
+    let closed: bool = row.get(index)?;
+    let blocked: Option<u32> = row.get(index + 1)?;
+    Ok(match blocked {
+        Some(2) => Standing::Blocks,
+        Some(_) => Standing::Closed,
+        None if closed => Standing::Closed,
+        None => Standing::Open,
+    })
+}
+
+/// A room that is locked until the change is over, as one who is in it stands in it.
+#[derive(Debug)]
+pub struct Locked {
+    /// Two people, or a group.
+    pub room_type: RoomType,
+    /// Who owns the group.
+    pub owner_id: Option<UserId>,
+    /// Whether they may write.
+    pub standing: Standing,
+    /// The newest message's place.
+    pub last_seq: u64,
+}
+
+/// Locks a room; 404 where `caller` is not in it. Every change of a room, its messages or who is in it begins so.
+pub async fn lock_room(change: &Change<'_>, caller: UserId, room: RoomId) -> Result<Locked, Problem> {
+    let sql = format!(
+        "SELECT room.room_type, room.owner_id, room.last_seq, {STANDING_COLUMNS}
+         FROM participants participant JOIN rooms room ON room.id = participant.room_id
+         WHERE participant.room_id = ? AND participant.user_id = ?"
+    );
+    let row = change.lock_one(&sql, &params![room, caller]).await?.ok_or_else(Problem::not_found)?;
+    let room_type: String = row.get(0)?;
+    Ok(Locked {
+        room_type: RoomType::from_name(&room_type).ok_or_else(Problem::internal)?,
+        owner_id: row.get(1)?,
+        last_seq: row.get(2)?,
+        standing: standing(&row, 3)?,
+    })
+}
+
+/// A message of a room that is locked; 404 where it is none of it.
+pub async fn lock_message(change: &Change<'_>, room: RoomId, id: MessageId) -> Result<Message, Problem> {
+    let sql = format!("SELECT {MESSAGE_COLUMNS} FROM messages message WHERE message.id = ? AND message.room_id = ?");
+    message(&change.lock_one(&sql, &params![id, room]).await?.ok_or_else(Problem::not_found)?)
+}
+
+fn unreadable(error: serde_json::Error) -> Problem {
+    eprintln!("reactions that cannot be read: {error}");
+    Problem::internal()
 }
 
 /// The condition that picks rooms in [`rooms`], with its parameters.
@@ -66,11 +130,10 @@ pub async fn rooms(source: &impl Source, caller: UserId, pick: Pick<'_>) -> Resu
     let mut last_messages = last_messages(source, &ids).await?;
     let room = |row: &Row| {
         let id: RoomId = row.get(0)?;
-        let room_type =
-            if row.get::<String>(1)? == RoomType::Direct.name() { RoomType::Direct } else { RoomType::Group };
+        let room_type: String = row.get(1)?;
         let room = Room {
             id,
-            room_type,
+            room_type: RoomType::from_name(&room_type).ok_or_else(Problem::internal)?,
             name: row.get(2)?,
             owner_id: row.get(3)?,
             participants: participants.remove(&id).unwrap_or_default(),
@@ -89,6 +152,19 @@ pub async fn room(source: &impl Source, caller: UserId, id: RoomId) -> Result<Ro
     found.into_iter().next().map(|(room, _)| room).ok_or_else(Problem::not_found)
 }
 
+/// The columns that [`participant`] reads, in its order.
+pub const PARTICIPANT_COLUMNS: &str = "user_id, username, joined_at, last_read_seq";
+
+/// A participant from the columns of [`PARTICIPANT_COLUMNS`], the first of which is at `index`.
+pub fn participant(row: &Row, index: usize) -> Result<Participant, Problem> {
+    Ok(Participant {
+        user_id: row.get(index)?,
+        username: row.get(index + 1)?,
+        joined_at: row.get(index + 2)?,
+        last_read_seq: row.get(index + 3)?,
+    })
+}
+
 /// Who is in these rooms, in the order in which they came.
 pub async fn participants(
     source: &impl Source,
@@ -99,13 +175,12 @@ pub async fn participants(
         return Ok(by_room);
     }
     let sql = format!(
-        "SELECT room_id, user_id, username, joined_at FROM participants WHERE room_id IN ({}) ORDER BY joined_at, user_id",
+        "SELECT room_id, {PARTICIPANT_COLUMNS} FROM participants WHERE room_id IN ({}) ORDER BY joined_at, user_id",
         placeholders(rooms.len())
     );
     let params: Vec<_> = rooms.iter().map(Column::to_value).collect();
     for row in source.query(&sql, &params).await? {
-        let participant = Participant { user_id: row.get(1)?, username: row.get(2)?, joined_at: row.get(3)? };
-        by_room.entry(row.get(0)?).or_default().push(participant);
+        by_room.entry(row.get(0)?).or_default().push(participant(&row, 1)?);
     }
     Ok(by_room)
 }

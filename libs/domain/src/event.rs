@@ -24,6 +24,8 @@ impl Topic {
     pub const NOTIFICATION: Self = Self("notification.events");
     /// Who is online. Key: user id.
     pub const ONLINE_STATUS: Self = Self("user.online_status");
+    /// Who is typing. Key: room id.
+    pub const TYPING: Self = Self("chat.typing");
 
     /// The topic's name.
     pub const fn name(self) -> &'static str {

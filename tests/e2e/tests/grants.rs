@@ -113,7 +113,12 @@ async fn every_grant_is_used_and_none_is_missing() {
         minji.post("/api/chat-rooms", json!({ "room_type": "direct", "participant_ids": [junho_id] }), 201).await;
     let room_id = room["id"].as_str().unwrap().to_owned();
     minji.get(&format!("/api/chat-rooms/{room_id}")).await;
-    minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
+    let message = minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
+    let message = format!("/api/messages/{room_id}/{}", message["id"].as_str().unwrap());
+    minji.get(&message).await;
+    minji.call(Method::PUT, &format!("{message}/reactions?emoji=%F0%9F%91%8D"), None, 200).await;
+    junho.post(&format!("/api/messages/{room_id}/read"), json!({ "seq": 1 }), 200).await;
+    junho.call(Method::POST, &format!("/api/messages/{room_id}/typing"), None, 204).await;
     let _: Room = junho.person.get(format!("/api/chat-rooms/{room_id}")).await;
 
     for path in

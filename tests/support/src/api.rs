@@ -83,6 +83,8 @@ pub struct Participant {
     pub username: String,
     /// RFC 3339, UTC.
     pub joined_at: String,
+    /// Up to which message they have read.
+    pub last_read_seq: u64,
 }
 
 /// A chat room.

@@ -48,16 +48,20 @@ async fn store(
     new: &NewMessage,
 ) -> Result<(u16, Message), Problem> {
     let name = new.client_message_id.as_ref().map(ClientMessageId::as_str);
-    // Whether they are in the room, its next place, and whether they sent this before: one look. The room is locked: its
-    // messages come one after the other. (Two rooms are not: whoever comes second under the same name, begins again.)
-    let look = "SELECT room.last_seq + 1,
-             (SELECT id FROM messages WHERE user_id = participant.user_id AND client_message_id = ?)
+    // Whether they are in the room and may write, its next place, and whether they sent this before: one look. The room is
+    // locked: its messages come one after the other. (Two rooms are not: whoever comes second under the same name, begins again.)
+    let look = format!(
+        "SELECT room.last_seq + 1,
+             (SELECT id FROM messages WHERE user_id = participant.user_id AND client_message_id = ?), {}
          FROM participants participant JOIN rooms room ON room.id = participant.room_id
-         WHERE participant.room_id = ? AND participant.user_id = ?";
-    let row = change.lock_one(look, &params![name, room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
+         WHERE participant.room_id = ? AND participant.user_id = ?",
+        plaza_chat::STANDING_COLUMNS
+    );
+    let row = change.lock_one(&look, &params![name, room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
     if let Some(first) = row.get::<Option<MessageId>>(1)? {
         return sent_before(change, room, first).await.map(|message| (200, message));
     }
+    plaza_chat::standing(&row, 2)?.may_write()?;
     if let Some(reply_to) = new.reply_to {
         let sql = "SELECT 1 FROM messages WHERE id = ? AND room_id = ?";
         if change.query_one(sql, &params![reply_to, room]).await?.is_none() {

@@ -111,7 +111,12 @@ async fn direct_room(change: &Change<'_>, a: UserId, b: UserId) -> Result<Option
 
 async fn insert(change: &Change<'_>, caller: &Caller, new: &NewRoom, others: &[User]) -> Result<Room, Problem> {
     let now = clock::now();
-    let participant = |user_id, username: &str| Participant { user_id, username: username.to_owned(), joined_at: now };
+    let participant = |user_id, username: &str| Participant {
+        user_id,
+        username: username.to_owned(),
+        joined_at: now,
+        last_read_seq: 0,
+    };
     let mut participants = vec![participant(caller.user_id, &caller.username)];
     participants.extend(others.iter().map(|user| participant(user.id, &user.username)));
     let room = Room {

@@ -4,9 +4,11 @@
 mod auth;
 mod blocks;
 mod friends;
+mod message_changes;
 mod messages;
 mod notifications;
 mod operations;
+mod reading;
 mod refusals;
 mod revocation;
 mod rooms;

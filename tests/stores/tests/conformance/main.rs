@@ -4,6 +4,7 @@ mod analytics;
 mod chat;
 mod friends;
 mod idempotency;
+mod message_changes;
 mod notifications;
 mod sessions;
 mod tickets;
@@ -82,6 +83,12 @@ cases! {
         pages_have_no_bounds_that_numbers_break
         a_room_has_all_of_its_participants
         what_is_no_message_of_the_room_is_not_answered;
+    message_changes:
+        edits_at_once_are_all_kept
+        a_message_is_edited_so_often_and_no_more
+        an_edit_and_a_deletion_at_once_leave_a_deleted_message
+        reactions_at_once_are_all_there_once
+        read_positions_at_once_never_go_back;
     notifications:
         an_event_that_comes_at_once_counts_once
         events_are_told_apart_to_the_byte
