@@ -21,7 +21,10 @@ ALTER TABLE rooms ADD COLUMN closed_at BIGINT;
 CREATE TABLE blocks (
     pair CHAR(73) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,           -- as rooms.direct_key
     blocker_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-    PRIMARY KEY (pair, blocker_id)
+    blocked_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    PRIMARY KEY (pair, blocker_id),
+    KEY blocks_by_blocker (blocker_id),
+    KEY blocks_by_blocked (blocked_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
 -- The events whose effect is in this database, by their ids: whatever comes twice has it once.

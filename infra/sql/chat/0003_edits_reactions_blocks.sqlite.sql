@@ -21,8 +21,11 @@ ALTER TABLE rooms ADD COLUMN closed_at INTEGER;
 CREATE TABLE blocks (
     pair TEXT NOT NULL,                      -- as rooms.direct_key
     blocker_id TEXT NOT NULL,
+    blocked_id TEXT NOT NULL,
     PRIMARY KEY (pair, blocker_id)
 ) WITHOUT ROWID;
+CREATE INDEX blocks_by_blocker ON blocks (blocker_id);
+CREATE INDEX blocks_by_blocked ON blocks (blocked_id);
 
 -- The events whose effect is in this database, by their ids: whatever comes twice has it once.
 CREATE TABLE consumed_events (

@@ -1,5 +1,13 @@
 //! What the functions of the chat context share: reading rooms and messages, and locking them.
 
+mod blocks;
+mod leave;
+mod position;
+
+pub use blocks::{between, block, unblock};
+pub use leave::{close, forget, take_out};
+pub use position::Position;
+
 use plaza_domain::chat::{Message, MessageType, Participant, Reaction, Room, RoomType, Standing};
 use plaza_domain::id::{MessageId, RoomId, UserId};
 use plaza_kit::store::{Column, Source, placeholders};
@@ -60,8 +68,12 @@ pub fn standing(row: &Row, index: usize) -> Result<Standing, Problem> {
 /// A room that is locked until the change is over, as one who is in it stands in it.
 #[derive(Debug)]
 pub struct Locked {
+    /// Which.
+    pub id: RoomId,
     /// Two people, or a group.
     pub room_type: RoomType,
+    /// A group's name.
+    pub name: Option<String>,
     /// Who owns the group.
     pub owner_id: Option<UserId>,
     /// Whether they may write.
@@ -70,20 +82,44 @@ pub struct Locked {
     pub last_seq: u64,
 }
 
-/// Locks a room; 404 where `caller` is not in it. Every change of a room, its messages or who is in it begins so.
+impl Locked {
+    /// Refuses what only groups have.
+    pub fn must_be_group(&self) -> Result<(), Problem> {
+        match self.room_type {
+            RoomType::Group => Ok(()),
+            RoomType::Direct => Err(Problem::conflict(
+                "direct_room",
+                "A direct room is these two, for ever: nobody joins or leaves, and it has no name.",
+            )),
+        }
+    }
+
+    /// Refuses those who do not own the group.
+    pub fn must_be_owner(&self, caller: UserId) -> Result<(), Problem> {
+        if self.owner_id == Some(caller) {
+            return Ok(());
+        }
+        Err(Problem::new(403, "not_owner", "Only the owner of the group can do this."))
+    }
+}
+
+/// Locks a room; 404 where `caller` is not in it. Every change of a room, its messages or who is in it begins so; what is read after
+/// it is the newest.
 pub async fn lock_room(change: &Change<'_>, caller: UserId, room: RoomId) -> Result<Locked, Problem> {
     let sql = format!(
-        "SELECT room.room_type, room.owner_id, room.last_seq, {STANDING_COLUMNS}
+        "SELECT room.room_type, room.name, room.owner_id, room.last_seq, {STANDING_COLUMNS}
          FROM participants participant JOIN rooms room ON room.id = participant.room_id
          WHERE participant.room_id = ? AND participant.user_id = ?"
     );
     let row = change.lock_one(&sql, &params![room, caller]).await?.ok_or_else(Problem::not_found)?;
     let room_type: String = row.get(0)?;
     Ok(Locked {
+        id: room,
         room_type: RoomType::from_name(&room_type).ok_or_else(Problem::internal)?,
-        owner_id: row.get(1)?,
-        last_seq: row.get(2)?,
-        standing: standing(&row, 3)?,
+        name: row.get(1)?,
+        owner_id: row.get(2)?,
+        last_seq: row.get(3)?,
+        standing: standing(&row, 4)?,
     })
 }
 

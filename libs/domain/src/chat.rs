@@ -1,6 +1,7 @@
 //! Rooms and messages.
 
 mod emoji;
+pub mod search;
 
 pub use emoji::{Emoji, NotAnEmoji};
 
@@ -32,6 +33,8 @@ pub const EDITS_MAX: u32 = 100;
 pub const EMOJI_PER_MESSAGE_MAX: usize = 20;
 /// The most reactions on one message in all: each is a user's id in every answer that shows the message, 40 KB for the most.
 pub const REACTIONS_PER_MESSAGE_MAX: usize = 1_000;
+/// The name of those whose account is gone. Nobody can be called so.
+pub const NAME_OF_THE_DELETED: &str = "(deleted)";
 /// How long somebody counts as typing who does not say so again.
 pub const TYPING_LIFETIME: Duration = Duration::from_secs(8);
 
@@ -411,6 +414,81 @@ pub fn room_created(room: &Room) -> Event {
         .with_action(Action::Hint)
 }
 
+/// What [`room_updated`] tells: what of a room can change but for who is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomUpdated {
+    /// Which.
+    pub id: RoomId,
+    /// Its name now.
+    pub name: Option<String>,
+    /// Who owns it now.
+    pub owner_id: Option<UserId>,
+    /// When that changed.
+    pub updated_at: Timestamp,
+}
+
+/// A room has another name or owner.
+pub fn room_updated(update: &RoomUpdated) -> Event {
+    Event::new(Topic::CHAT, update.id, "plaza.chat.ChatRoomUpdated.v1", update)
+}
+
+/// What [`room_deleted`] tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoomDeleted {
+    /// Which.
+    pub id: RoomId,
+    /// When.
+    pub deleted_at: Timestamp,
+}
+
+/// A room is gone, for everyone. Their streams stop listening to it.
+pub fn room_deleted(deletion: &RoomDeleted) -> Event {
+    Event::new(Topic::CHAT, deletion.id, "plaza.chat.ChatRoomDeleted.v1", deletion)
+        .also_to([Channel::room(deletion.id)])
+        .with_action(Action::Hint)
+}
+
+/// What [`participant_joined`] tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantJoined {
+    /// Where.
+    pub room_id: RoomId,
+    /// Who, and since when.
+    #[serde(flatten)]
+    pub participant: Participant,
+    /// Who added them.
+    pub added_by: UserId,
+}
+
+/// Somebody came into a group. Their streams begin to listen to it.
+pub fn participant_joined(joined: &ParticipantJoined) -> Event {
+    Event::new(Topic::CHAT, joined.room_id, "plaza.chat.ParticipantJoined.v1", joined)
+        .also_to([Channel::user(joined.participant.user_id)])
+        .with_action(Action::Hint)
+}
+
+/// What [`participant_left`] tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantLeft {
+    /// Where.
+    pub room_id: RoomId,
+    /// Who.
+    pub user_id: UserId,
+    /// Their unique name.
+    pub username: String,
+    /// Who removed them; null where they left.
+    pub removed_by: Option<UserId>,
+    /// When.
+    pub left_at: Timestamp,
+}
+
+/// Somebody is in a room no longer. Their streams stop listening to it.
+pub fn participant_left(left: &ParticipantLeft) -> Event {
+    Event::new(Topic::CHAT, left.room_id, "plaza.chat.ParticipantLeft.v1", left)
+        .also_to([Channel::user(left.user_id), Channel::membership(left.room_id, left.user_id)])
+        .with_action(Action::Hint)
+}
+
 /// Something was said.
 pub fn message_sent(message: &Message) -> Event {
     Event::new(Topic::MESSAGE, message.room_id, "plaza.chat.MessageSent.v1", message)
@@ -547,7 +625,12 @@ mod tests {
             room_type: RoomType::Group,
             name: None,
             owner_id: Some(user),
-            participants: vec![Participant { user_id: user, username: "minji".into(), joined_at: at, last_read_seq: 0 }],
+            participants: vec![Participant {
+                user_id: user,
+                username: "minji".into(),
+                joined_at: at,
+                last_read_seq: 0,
+            }],
             last_message: None,
             unread_count: 0,
             created_at: at,

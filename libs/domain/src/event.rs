@@ -95,6 +95,11 @@ impl Channel {
         Self(format!("user:{user}"))
     }
 
+    /// Whether a person is in a room: for the streams of that one room.
+    pub fn membership(room: RoomId, user: UserId) -> Self {
+        Self(format!("member:{room}:{user}"))
+    }
+
     /// The end of a session.
     pub fn session(session: SessionId) -> Self {
         Self(format!("session:{session}"))

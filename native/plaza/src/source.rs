@@ -10,8 +10,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The topics that streams are made of.
-pub(crate) const TOPICS: [&str; 7] =
-    ["chat.events", "chat.typing", "friend.events", "message.events", "notification.events", "user.events", "user.online_status"];
+pub(crate) const TOPICS: [&str; 7] = [
+    "chat.events",
+    "chat.typing",
+    "friend.events",
+    "message.events",
+    "notification.events",
+    "user.events",
+    "user.online_status",
+];
 
 /// The log as a [`Source`].
 pub(crate) struct LogSource {

@@ -113,6 +113,11 @@ async fn every_grant_is_used_and_none_is_missing() {
         minji.post("/api/chat-rooms", json!({ "room_type": "direct", "participant_ids": [junho_id] }), 201).await;
     let room_id = room["id"].as_str().unwrap().to_owned();
     minji.get(&format!("/api/chat-rooms/{room_id}")).await;
+    let group = json!({ "room_type": "group", "participant_ids": [junho_id] });
+    let group = minji.post("/api/chat-rooms", group, 201).await;
+    let participants = format!("/api/chat-rooms/{}/participants", group["id"].as_str().unwrap());
+    minji.post(&participants, json!({ "user_ids": [third.id()] }), 200).await;
+    minji.call(Method::DELETE, &format!("{participants}/{}", third.id()), None, 204).await;
     let message = minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
     let message = format!("/api/messages/{room_id}/{}", message["id"].as_str().unwrap());
     minji.get(&message).await;
@@ -148,6 +153,7 @@ async fn every_grant_is_used_and_none_is_missing() {
     let event = plaza.client().with_token(EVENTS_KEY).post("/events/friend").json(&gone);
     let event = event.header("ce-id", "gone").header("ce-type", "plaza.user.UserDeleted.v1");
     let _ = event.answer().await.is(204);
+    minji.get("/api/messages/search?q=%EC%95%88%EB%85%95").await;
     let _ = plaza.client().get("/ready").answer().await.is(200);
     minji.call(Method::POST, "/api/auth/logout", None, 204).await;
 

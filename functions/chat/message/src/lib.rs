@@ -88,7 +88,8 @@ async fn delete(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
             }
             // What it said before goes as well.
             change.execute("DELETE FROM message_edits WHERE message_id = ?", &params![id]).await?;
-            let sql = "UPDATE messages SET content = NULL, reactions = NULL, deleted_at = ? WHERE room_id = ? AND seq = ?";
+            let sql =
+                "UPDATE messages SET content = NULL, reactions = NULL, deleted_at = ? WHERE room_id = ? AND seq = ?";
             change.execute(sql, &params![clock::now(), room, message.seq]).await?;
             change.emit(&chat::message_deleted(&message)).await
         })

@@ -1,5 +1,6 @@
 //! `GET, POST /api/chat-rooms`: the caller's rooms by last activity; makes a room.
 
+use plaza_chat::Position;
 use plaza_domain::chat::{self, Participant, Room, RoomName, RoomType};
 use plaza_domain::id::{RoomId, UserId};
 use plaza_domain::input::Invalid;
@@ -8,7 +9,6 @@ use plaza_domain::user::User;
 use plaza_kit::auth::{self, Caller};
 use plaza_kit::clock::{self, Fresh};
 use plaza_kit::{Change, Database, Json, Problem, Reply, Request, lookup, params, reply};
-use std::str::FromStr;
 
 plaza_kit::function!(handle);
 
@@ -27,25 +27,13 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() == "GET" { list(&request, &caller).await } else { create(&request, &caller).await }
 }
 
-/// A place in the list: the last activity (milliseconds since the Unix epoch) and the id.
-struct Position(i64, RoomId);
-
-impl FromStr for Position {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (at, id) = text.split_once(':').ok_or(())?;
-        Ok(Self(at.parse().map_err(|_| ())?, id.parse().map_err(|_| ())?))
-    }
-}
-
 async fn list(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
-    let (limit, after) = request.page::<Position>()?;
+    let (limit, after) = request.page::<Position<RoomId>>()?;
     let after = after.map(|Position(at, id)| (at, id));
     let database = Database::open(plaza_chat::DATABASE).await?;
     let pick = plaza_chat::Pick::ByActivity(after.as_ref(), limit + 1);
     let rooms = plaza_chat::rooms(&database, caller.user_id, pick).await?;
-    let page = Page::forward(rooms, limit, |(room, at)| format!("{at}:{}", room.id));
+    let page = Page::forward(rooms, limit, |(room, at)| Position(*at, room.id).to_string());
     let items: Vec<Room> = page.items.into_iter().map(|(room, _)| room).collect();
     reply::json(200, &Page { items, next_cursor: page.next_cursor, prev_cursor: page.prev_cursor })
 }
@@ -66,6 +54,9 @@ async fn create(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
                 && let Some(existing) = direct_room(change, caller.user_id, new.others[0]).await?
             {
                 return reply::json(200, &plaza_chat::room(change, caller.user_id, existing).await?);
+            }
+            if new.room_type == RoomType::Direct {
+                plaza_chat::between(change, caller.user_id, new.others[0]).await?.may_write()?;
             }
             let room = insert(change, caller, &new, &others).await?;
             change.emit(&chat::room_created(&room)).await?;

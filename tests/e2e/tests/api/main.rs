@@ -4,6 +4,7 @@
 mod auth;
 mod blocks;
 mod friends;
+mod groups;
 mod message_changes;
 mod messages;
 mod notifications;
@@ -13,6 +14,7 @@ mod refusals;
 mod revocation;
 mod rooms;
 mod sessions;
+mod search;
 mod story;
 mod streams;
 mod users;

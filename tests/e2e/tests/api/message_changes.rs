@@ -64,7 +64,10 @@ async fn an_edit_shows_everywhere_and_what_was_said_before_is_kept() {
     // The same words are no edit.
     let same: Message = edit(&anna, &message, "세 번째 말 🌱").await.ok(200);
     let detail: Value = anna.get(path(&message)).await;
-    assert_eq!((detail["edits"].as_array().unwrap().len(), detail["edited_at"].as_str()), (2, same.edited_at.as_deref()));
+    assert_eq!(
+        (detail["edits"].as_array().unwrap().len(), detail["edited_at"].as_str()),
+        (2, same.edited_at.as_deref())
+    );
 }
 
 #[tokio::test]
@@ -84,8 +87,7 @@ async fn only_its_author_edits_a_message_and_only_text_that_is_there() {
         answer.problem(422, "validation_failed").field(field);
     }
     let body = json!({ "content": "https://example.com/a.png", "message_type": "image" });
-    let picture: Message =
-        anna.client.post(format!("/api/messages/{}", room.id)).json(&body).answer().await.ok(201);
+    let picture: Message = anna.client.post(format!("/api/messages/{}", room.id)).json(&body).answer().await.ok(201);
     edit(&anna, &picture, "x").await.problem(409, "not_editable");
     let _ = delete(&anna, &message).await.is(204);
     edit(&anna, &message, "x").await.problem(409, "message_deleted");
@@ -165,7 +167,12 @@ async fn reactions_are_seen_wherever_the_message_is() {
             "❤",
             json!([{ "emoji": "👍", "user_ids": [ben.id(), anna.id()] }, { "emoji": "❤️", "user_ids": [ben.id()] }]),
         ),
-        (&ben, false, "👍", json!([{ "emoji": "👍", "user_ids": [anna.id()] }, { "emoji": "❤️", "user_ids": [ben.id()] }])),
+        (
+            &ben,
+            false,
+            "👍",
+            json!([{ "emoji": "👍", "user_ids": [anna.id()] }, { "emoji": "❤️", "user_ids": [ben.id()] }]),
+        ),
         (&anna, false, "👍", json!([{ "emoji": "❤️", "user_ids": [ben.id()] }])),
     ] {
         // A second time it is the same, and nobody is told.
@@ -200,7 +207,8 @@ async fn reactions_are_seen_wherever_the_message_is() {
 async fn a_reaction_is_exactly_one_emoji_of_at_most_twenty() {
     let world = World::shared();
     let (anna, _ben, _room, message) = said(&world).await;
-    for emoji in ["a", "1", "👍👍", "👍 ", "가", "<script>", "' OR 1=1 --", "%", "🇰", "e\u{301}", "\u{200d}", "👍\u{0}"] {
+    for emoji in ["a", "1", "👍👍", "👍 ", "가", "<script>", "' OR 1=1 --", "%", "🇰", "e\u{301}", "\u{200d}", "👍\u{0}"]
+    {
         for add in [true, false] {
             let answer = reaction(&anna, &message, add, emoji).answer().await;
             answer.problem(422, "validation_failed").field("emoji");

@@ -4,8 +4,11 @@ mod analytics;
 mod chat;
 mod friends;
 mod idempotency;
+mod groups;
 mod message_changes;
 mod notifications;
+mod replica;
+mod search;
 mod sessions;
 mod tickets;
 mod users;
@@ -83,12 +86,27 @@ cases! {
         pages_have_no_bounds_that_numbers_break
         a_room_has_all_of_its_participants
         what_is_no_message_of_the_room_is_not_answered;
+    groups:
+        people_added_at_once_are_there_once
+        a_group_that_all_leave_at_once_is_gone
+        whoever_leaves_and_is_removed_at_once_leaves_once
+        a_group_that_is_deleted_while_people_write_and_come_is_gone
+        participants_come_in_pages;
     message_changes:
         edits_at_once_are_all_kept
         a_message_is_edited_so_often_and_no_more
         an_edit_and_a_deletion_at_once_leave_a_deleted_message
         reactions_at_once_are_all_there_once
         read_positions_at_once_never_go_back;
+    replica:
+        a_block_stops_direct_messages_and_is_not_told
+        blocks_that_come_twice_count_once_in_any_order
+        whoever_is_gone_leaves_every_room_and_their_words_stay
+        what_is_no_block_is_ignored_or_refused;
+    search:
+        words_of_every_script_are_found
+        only_what_is_said_now_is_found
+        a_search_pages_through_own_rooms_and_no_others;
     notifications:
         an_event_that_comes_at_once_counts_once
         events_are_told_apart_to_the_byte

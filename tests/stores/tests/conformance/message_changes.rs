@@ -86,9 +86,8 @@ pub(crate) async fn reactions_at_once_are_all_there_once(world: &World) {
     let people = join_all((0..8).map(|_| world.person("member"))).await;
     let room = people[0].group("a group", &people[1..].iter().collect::<Vec<_>>()).await;
     let message = people[0].say(&room, "what do you think?").await;
-    let calls = people.iter().flat_map(|person| {
-        ["👍", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "👍"].map(|emoji| reacting(person, &message, true, emoji))
-    });
+    let calls =
+        people.iter().flat_map(|person| ["👍", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "👍"].map(|emoji| reacting(person, &message, true, emoji)));
     assert_eq!(count(&at_once(calls).await, [200]), [24]);
     let everybody: BTreeSet<&str> = people.iter().map(Person::id).collect();
     let left = detail(&people[1], &message).await;
@@ -113,9 +112,7 @@ pub(crate) async fn read_positions_at_once_never_go_back(world: &World) {
     for n in 1..=20 {
         anna.say(&room, &format!("{n}")).await;
     }
-    let reading = |seq: u64| {
-        ben.client.post(format!("/api/messages/{}/read", room.id)).json(&json!({ "seq": seq }))
-    };
+    let reading = |seq: u64| ben.client.post(format!("/api/messages/{}/read", room.id)).json(&json!({ "seq": seq }));
     for highest in [9, 19] {
         let seqs = [3, highest, 1, 7, 2, highest, 5];
         let answers = at_once(seqs.map(reading)).await;

@@ -1,0 +1,142 @@
+//! The search, and its index.
+
+use plaza_test_stores::World;
+use plaza_test_support::{Message, Page, Person, unique};
+use serde_json::{Value, json};
+
+use crate::{at_once, count};
+
+fn event(kind: &str, message: &Message) -> Value {
+    let data = json!({ "room_id": message.room_id, "seq": message.seq });
+    let kind = format!("plaza.chat.{kind}.v1");
+    json!({ "specversion": "1.0", "id": unique("event"), "source": "/test", "type": kind, "data": data })
+}
+
+/// Has messages looked at by the index: where nobody publishes, nobody else does; and where somebody does, it is no harm.
+async fn index(world: &World, messages: &[&Message]) {
+    let events: Vec<Value> = messages.iter().map(|message| event("MessageSent", message)).collect();
+    for events in events.chunks(100) {
+        let _ = world.bringing_to("/events/chat-index", events).answer().await.is(204);
+    }
+}
+
+async fn page(person: &Person, q: &str, more: &[(&str, &str)]) -> Page<Message> {
+    let query: Vec<(&str, &str)> = [("q", q)].into_iter().chain(more.iter().copied()).collect();
+    person.client.get("/api/messages/search").query(&query).answer().await.ok(200)
+}
+
+async fn found(person: &Person, q: &str) -> Vec<String> {
+    page(person, q, &[]).await.items.into_iter().filter_map(|message| message.content).collect()
+}
+
+pub(crate) async fn words_of_every_script_are_found(world: &World) {
+    let (anna, ben) = world.two().await;
+    let room = anna.direct_room(&ben).await;
+    let mark = unique("Mark").replace('_', "x");
+    let contents = [
+        format!("{mark} 우리는 내일 대한민국에서 만나요"),
+        format!("{mark} 来週は東京都へ行きます"),
+        format!("{mark} Größe 100% under_score back\\slash o'clock"),
+        format!("{mark} {}", "가".repeat(3_900)),
+    ];
+    let mut messages = Vec::new();
+    for content in &contents {
+        messages.push(anna.say(&room, content).await);
+    }
+    index(world, &messages.iter().collect::<Vec<_>>()).await;
+    for (q, which) in [
+        ("한민", Some(0)),
+        ("민국에서", Some(0)),
+        ("요", Some(0)),
+        ("만나 대한", Some(0)),
+        ("京都", Some(1)),
+        ("GRÖSSE", None),
+        ("größe", Some(2)),
+        ("100", Some(2)),
+        ("score", Some(2)),
+        ("o'clock", Some(2)),
+        ("back\\slash", Some(2)),
+        ("underXscore", None),
+        ("한국", None),
+        ("clock' OR '1'='1", None),
+        ("가가가가가가가가가가가가가가가가가가가가", Some(3)),
+    ] {
+        // With a word that only this test has, so that others' messages do not matter.
+        let expected: Vec<String> = which.map(|at: usize| contents[at].clone()).into_iter().collect();
+        assert_eq!(found(&ben, &format!("{mark} {q}")).await, expected, "{q}");
+        assert_eq!(found(&ben, q).await, expected, "{q}");
+    }
+    assert_eq!(found(&anna, &mark.to_uppercase()).await.len(), 4);
+    // Signs that mean something to SQL mean nothing here.
+    for q in ["%", "_", "'", "\\", "a", "", "👍"] {
+        let answer = anna.client.get("/api/messages/search").query(&[("q", q)]).answer().await;
+        answer.problem(422, "validation_failed").field("q");
+    }
+    assert!(found(&anna, "M%").await.is_empty() && found(&anna, "__").await.is_empty() || mark.is_empty());
+}
+
+pub(crate) async fn only_what_is_said_now_is_found(world: &World) {
+    let (anna, ben) = world.two().await;
+    let room = anna.direct_room(&ben).await;
+    let (old, new) = (unique("old").replace('_', "x"), unique("new").replace('_', "x"));
+    let message = anna.say(&room, &old).await;
+    index(world, &[&message]).await;
+    assert_eq!(found(&ben, &old).await.len(), 1);
+    let path = format!("/api/messages/{}/{}", room.id, message.id);
+    let edit = anna.client.patch(path.clone()).json(&json!({ "content": new }));
+    let _: Message = edit.answer().await.ok(200);
+    assert!(found(&ben, &old).await.is_empty(), "before the index knows");
+    let events = [event("MessageEdited", &message), event("MessageSent", &message)];
+    // However often, and in whatever order.
+    let answers = at_once([(); 4].map(|()| world.bringing_to("/events/chat-index", &events))).await;
+    assert_eq!(count(&answers, [204]), [4]);
+    assert_eq!((found(&ben, &old).await.len(), found(&ben, &new).await.len()), (0, 1));
+    let _ = anna.client.delete(path).answer().await.is(204);
+    assert!(found(&ben, &new).await.is_empty(), "before the index knows");
+    index(world, &[&message]).await;
+    assert!(found(&ben, &new).await.is_empty());
+    if let Some(mariadb) = world.mariadb() {
+        let sql = format!("SELECT COUNT(*) FROM message_terms WHERE room_id = '{}'", room.id);
+        assert_eq!(mariadb.sql("chat", &sql)[0][0], "0", "nothing of it is left");
+    }
+}
+
+pub(crate) async fn a_search_pages_through_own_rooms_and_no_others(world: &World) {
+    let (anna, ben) = world.two().await;
+    let cleo = world.person("cleo").await;
+    let rooms = [anna.direct_room(&ben).await, anna.group("one", &[&ben]).await, anna.group("two", &[&ben]).await];
+    let secret = anna.direct_room(&cleo).await;
+    let word = unique("word").replace('_', "x");
+    let mut messages = Vec::new();
+    for n in 0..23 {
+        messages.push(anna.say(&rooms[n % 3], &format!("{word} {n}")).await);
+    }
+    let hidden = anna.say(&secret, &word).await;
+    index(world, &messages.iter().chain([&hidden]).collect::<Vec<_>>()).await;
+    let newest_first: Vec<&str> = messages.iter().rev().map(|message| message.id.as_str()).collect();
+    for limit in ["1", "5", "23", "100"] {
+        let mut ids = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mut more = vec![("limit", limit)];
+            if !cursor.is_empty() {
+                more.push(("cursor", &cursor));
+            }
+            let page = page(&ben, &word, &more).await;
+            assert!(page.items.len() <= limit.parse().expect("a number"));
+            ids.extend(page.items.into_iter().map(|message| message.id));
+            let Some(next) = page.next_cursor else { break };
+            cursor = next;
+        }
+        assert_eq!(ids, newest_first, "in pages of {limit}");
+    }
+    let in_one = page(&ben, &word, &[("room_id", &rooms[1].id)]).await;
+    assert_eq!(in_one.items.len(), 8);
+    assert!(in_one.items.iter().all(|message| message.room_id == rooms[1].id));
+    assert!(page(&ben, &word, &[("room_id", &secret.id)]).await.items.is_empty(), "another's room has nothing to find");
+    assert_eq!(found(&cleo, &word).await.len(), 1);
+    // Whoever has left finds nothing any more.
+    let leave = ben.client.delete(format!("/api/chat-rooms/{}/participants/{}", rooms[1].id, ben.id()));
+    let _ = leave.answer().await.is(204);
+    assert_eq!(found(&ben, &word).await.len(), 15);
+}
