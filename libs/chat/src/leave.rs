@@ -48,7 +48,8 @@ async fn leave(
     Ok(())
 }
 
-/// Ends a group that is locked: nobody is in it any more. Its messages can no longer be reached.
+/// Ends a group that is locked: nobody is in it any more. Its messages can no longer be reached, and are emptied by whoever hears of
+/// it.
 pub async fn close(change: &Change<'_>, room: &Locked) -> Result<(), Problem> {
     let now = clock::now();
     change.execute("DELETE FROM participants WHERE room_id = ?", &params![room.id]).await?;
@@ -82,8 +83,8 @@ pub async fn forget(database: &Database, user: UserId) -> Result<(), Problem> {
     let mut after: (String, u64) = (String::new(), 0);
     loop {
         let sql = "SELECT room_id, seq FROM messages
-             WHERE user_id = ? AND username <> ? AND (room_id > ? OR (room_id = ? AND seq > ?)) ORDER BY room_id, seq LIMIT ?";
-        let params = params![user, NAME_OF_THE_DELETED, after.0, after.0, after.1, MESSAGES_AT_ONCE];
+             WHERE user_id = ? AND username <> ? AND (room_id, seq) > (?, ?) ORDER BY room_id, seq LIMIT ?";
+        let params = params![user, NAME_OF_THE_DELETED, after.0, after.1, MESSAGES_AT_ONCE];
         let rows = database.query(sql, &params).await?;
         let places = rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<Vec<_>, Problem>>()?;
         let Some(last) = places.last() else { return Ok(()) };

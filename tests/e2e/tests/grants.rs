@@ -153,6 +153,10 @@ async fn every_grant_is_used_and_none_is_missing() {
     let event = plaza.client().with_token(EVENTS_KEY).post("/events/friend").json(&gone);
     let event = event.header("ce-id", "gone").header("ce-type", "plaza.user.UserDeleted.v1");
     let _ = event.answer().await.is(204);
+    let block = json!({ "user_id": junho_id, "blocked_user_id": third.id() });
+    let event = plaza.client().with_token(EVENTS_KEY).post("/events/chat").json(&block);
+    let event = event.header("ce-id", "block").header("ce-type", "plaza.friend.UserBlocked.v1");
+    let _ = event.answer().await.is(204);
     minji.get("/api/messages/search?q=%EC%95%88%EB%85%95").await;
     let _ = plaza.client().get("/ready").answer().await.is(200);
     minji.call(Method::POST, "/api/auth/logout", None, 204).await;

@@ -42,6 +42,9 @@ async fn add(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     let id: RoomId = request.segment("room_id")?;
     let named = read(&request.json()?)?;
     let database = Database::open(plaza_chat::DATABASE).await?;
+    if let Some(answer) = database.repeated(request, caller.user_id).await? {
+        return Ok(answer);
+    }
     // Whoever is not in the room does not learn who exists.
     let is_in = "SELECT 1 FROM participants WHERE room_id = ? AND user_id = ?";
     database.query_one(is_in, &params![id, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
@@ -49,14 +52,14 @@ async fn add(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     if users.len() < named.len() {
         return Err(Problem::new(404, "user_not_found", "One of the participants does not exist."));
     }
-    let items = database
-        .transaction(async |change| {
+    database
+        .once(request, caller.user_id, async |change| {
             let room = plaza_chat::lock_room(change, caller.user_id, id).await?;
             room.must_be_group()?;
-            join(change, &room, caller.user_id, &users).await
+            let items = join(change, &room, caller.user_id, &users).await?;
+            reply::json(200, &Page { items, next_cursor: None, prev_cursor: None })
         })
-        .await?;
-    reply::json(200, &Page { items, next_cursor: None, prev_cursor: None })
+        .await
 }
 
 fn read(body: &Json) -> Result<Vec<UserId>, Problem> {

@@ -23,8 +23,8 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let room: RoomId = request.segment("room_id")?;
     let up_to = read(&request.json()?)?;
     let database = Database::open(plaza_chat::DATABASE).await?;
-    let answer = database
-        .transaction(async |change| {
+    database
+        .once(&request, caller.user_id, async |change| {
             // The caller's row alone is locked: nobody else's position is touched, and nobody who writes is in the way.
             let sql = "SELECT participant.last_read_seq, (SELECT last_seq FROM rooms WHERE id = participant.room_id)
                  FROM participants participant WHERE participant.room_id = ? AND participant.user_id = ?";
@@ -35,16 +35,16 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
             let last_seq = last_seq.max(before);
             let seq = seq_of(change, room, up_to).await?.min(last_seq);
             if seq <= before {
-                return Ok(ReadUpTo { room_id: room, last_read_seq: before, unread_count: last_seq - before });
+                let unread_count = last_seq - before;
+                return reply::json(200, &ReadUpTo { room_id: room, last_read_seq: before, unread_count });
             }
             let sql = "UPDATE participants SET last_read_seq = ? WHERE room_id = ? AND user_id = ?";
             change.execute(sql, &params![seq, room, caller.user_id]).await?;
             let position = ReadPosition { room_id: room, user_id: caller.user_id, seq, read_at: clock::now() };
             change.emit(&chat::message_read(&position)).await?;
-            Ok(ReadUpTo { room_id: room, last_read_seq: seq, unread_count: last_seq - seq })
+            reply::json(200, &ReadUpTo { room_id: room, last_read_seq: seq, unread_count: last_seq - seq })
         })
-        .await?;
-    reply::json(200, &answer)
+        .await
 }
 
 fn read(body: &Json) -> Result<UpTo, Problem> {

@@ -50,12 +50,10 @@ async fn create(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     }
     database
         .once(request, caller.user_id, async |change| {
-            if new.room_type == RoomType::Direct
-                && let Some(existing) = direct_room(change, caller.user_id, new.others[0]).await?
-            {
-                return reply::json(200, &plaza_chat::room(change, caller.user_id, existing).await?);
-            }
             if new.room_type == RoomType::Direct {
+                if let Some(existing) = direct_room(change, caller.user_id, new.others[0]).await? {
+                    return reply::json(200, &plaza_chat::room(change, caller.user_id, existing).await?);
+                }
                 plaza_chat::between(change, caller.user_id, new.others[0]).await?.may_write()?;
             }
             let room = insert(change, caller, &new, &others).await?;

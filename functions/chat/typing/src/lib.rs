@@ -21,14 +21,19 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     );
     let row = database.query_one(&sql, &params![room, caller.user_id]).await?.ok_or_else(Problem::not_found)?;
     // Who cannot write cannot be seen typing. They are not told: their client says this on its own.
-    if plaza_chat::standing(&row, 0)? == Standing::Open {
-        let typing = Typing {
-            room_id: room,
-            user_id: caller.user_id,
-            username: caller.username,
-            expires_at: clock::now().after(TYPING_LIFETIME),
-        };
-        database.transaction(async |change| change.emit(&chat::typing(&typing)).await).await?;
+    if plaza_chat::standing(&row, 0)? != Standing::Open {
+        return reply::no_content();
     }
-    reply::no_content()
+    let typing = Typing {
+        room_id: room,
+        user_id: caller.user_id,
+        username: caller.username,
+        expires_at: clock::now().after(TYPING_LIFETIME),
+    };
+    database
+        .once(&request, caller.user_id, async |change| {
+            change.emit(&chat::typing(&typing)).await?;
+            reply::no_content()
+        })
+        .await
 }

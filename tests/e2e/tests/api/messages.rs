@@ -229,6 +229,38 @@ async fn a_page_can_begin_anywhere_by_seq_or_by_id() {
 }
 
 #[tokio::test]
+async fn from_around_any_message_pages_lead_to_both_ends() {
+    let world = World::shared();
+    let (anna, _, room, messages) = room_with(&world, 11).await;
+    for (around, limit) in (1..=11).flat_map(|seq| [1, 4, 11, 12].map(|limit| (seq, limit))) {
+        let middle = anna.messages(&room.id, &format!("?around={around}&limit={limit}")).await;
+        assert!(seqs(&middle).contains(&around), "{around} by {limit}: {:?}", seqs(&middle));
+        assert_eq!(middle.items.len(), limit.min(11), "{around} by {limit}");
+        let mut all = middle.items;
+        let mut cursor = middle.prev_cursor;
+        while let Some(prev) = cursor {
+            let page = anna.messages(&room.id, &format!("?limit={limit}&cursor={prev}")).await;
+            assert!(!page.items.is_empty(), "a cursor leads to something");
+            all.splice(0..0, page.items);
+            cursor = page.prev_cursor;
+        }
+        let mut cursor = middle.next_cursor;
+        while let Some(next) = cursor {
+            let page = anna.messages(&room.id, &format!("?limit={limit}&cursor={next}")).await;
+            assert!(!page.items.is_empty(), "a cursor leads to something");
+            all.extend(page.items);
+            cursor = page.next_cursor;
+        }
+        assert_eq!(all, messages, "around {around} by {limit}");
+    }
+    let beyond = anna.messages(&room.id, "?around=99&limit=4").await;
+    assert_eq!((seqs(&beyond), beyond.next_cursor), (vec![8, 9, 10, 11], None));
+    let empty = anna.group("empty", &[&world.person("ben").await]).await;
+    let nothing = anna.messages(&empty.id, "?around=1").await;
+    assert!(nothing.items.is_empty() && nothing.prev_cursor.is_none() && nothing.next_cursor.is_none());
+}
+
+#[tokio::test]
 async fn pages_that_make_no_sense_are_refused() {
     let world = World::shared();
     let (anna, _, room, _) = room_with(&world, 1).await;

@@ -144,3 +144,23 @@ pub(crate) async fn participants_come_in_pages(world: &World) {
         assert_eq!(pages(limit).await, all);
     }
 }
+
+pub(crate) async fn what_is_asked_for_twice_under_one_key_is_done_once(world: &World) {
+    let people = people(world, 3).await;
+    let room = people[0].group("a group", &[&people[1]]).await;
+    people[0].say(&room, "unread").await;
+    let keyed = |call: Call, key: &str| call.header("idempotency-key", key);
+    let add = || keyed(adding(&people[0], &room, &[&people[2]]), "add");
+    let first: Page<Participant> = add().answer().await.ok(200);
+    let _ = removing(&people[0], &room, &people[2]).answer().await.is(204);
+    let again: Page<Participant> = add().answer().await.ok(200);
+    assert_eq!(again.items, first.items);
+    assert_eq!(seen(&people[0], &room).await.participants.len(), 2, "the second time nobody was added");
+    for (path, body) in [("read", json!({ "seq": 1 })), ("typing", json!({}))] {
+        let call = || keyed(people[1].client.post(format!("/api/messages/{}/{path}", room.id)).json(&body), path);
+        let (first, again) = (call().answer().await, call().answer().await);
+        assert_eq!((first.status, first.body), (again.status, again.body.clone()));
+        assert_eq!(again.header("idempotency-replayed"), "true", "{again}");
+        keyed(people[1].sending(&room.id, "x", None), path).answer().await.problem(422, "idempotency_key_reused");
+    }
+}

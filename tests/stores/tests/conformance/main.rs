@@ -3,8 +3,8 @@
 mod analytics;
 mod chat;
 mod friends;
-mod idempotency;
 mod groups;
+mod idempotency;
 mod message_changes;
 mod notifications;
 mod replica;
@@ -91,7 +91,8 @@ cases! {
         a_group_that_all_leave_at_once_is_gone
         whoever_leaves_and_is_removed_at_once_leaves_once
         a_group_that_is_deleted_while_people_write_and_come_is_gone
-        participants_come_in_pages;
+        participants_come_in_pages
+        what_is_asked_for_twice_under_one_key_is_done_once;
     message_changes:
         edits_at_once_are_all_kept
         a_message_is_edited_so_often_and_no_more
@@ -106,7 +107,8 @@ cases! {
     search:
         words_of_every_script_are_found
         only_what_is_said_now_is_found
-        a_search_pages_through_own_rooms_and_no_others;
+        a_search_pages_through_own_rooms_and_no_others
+        a_deleted_group_is_emptied;
     notifications:
         an_event_that_comes_at_once_counts_once
         events_are_told_apart_to_the_byte

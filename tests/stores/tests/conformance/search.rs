@@ -140,3 +140,50 @@ pub(crate) async fn a_search_pages_through_own_rooms_and_no_others(world: &World
     let _ = leave.answer().await.is(204);
     assert_eq!(found(&ben, &word).await.len(), 15);
 }
+
+pub(crate) async fn a_deleted_group_is_emptied(world: &World) {
+    let (anna, ben) = world.two().await;
+    let (room, other) = (anna.group("gone", &[&ben]).await, anna.group("still there", &[&ben]).await);
+    let mut messages: Vec<Message> = Vec::new();
+    for n in 0..300 {
+        messages.push(
+            anna.sending(&room.id, &format!("words {n}"), Some(&format!("{}{n}", room.id))).answer().await.ok(201),
+        );
+    }
+    let left = anna.say(&other, "words").await;
+    let edit = json!({ "content": "other words" });
+    let first = format!("/api/messages/{}/{}", room.id, messages[0].id);
+    let _ = anna.client.patch(first).json(&edit).answer().await.is(200);
+    index(world, &messages.iter().collect::<Vec<_>>()).await;
+    index(world, &[&left]).await;
+    // Only what is gone is emptied, whatever an event says.
+    let gone = |room: &str| {
+        let data = json!({ "id": room, "deleted_at": "2026-01-31T09:30:00.000Z" });
+        json!({ "specversion": "1.0", "id": unique("event"), "source": "/test", "type": "plaza.chat.ChatRoomDeleted.v1", "data": data })
+    };
+    let tell = async |rooms: &[&str]| {
+        let events: Vec<Value> = rooms.iter().map(|room| gone(room)).collect();
+        let _ = world.bringing_to("/events/chat-index", &events).answer().await.is(204);
+    };
+    tell(&[&room.id]).await;
+    assert_eq!(anna.all_messages(&room.id).await[1..], messages[1..]);
+    let _ = anna.client.delete(format!("/api/chat-rooms/{}", room.id)).answer().await.is(204);
+    for _ in 0..2 {
+        tell(&[&room.id, &other.id]).await;
+    }
+    assert_eq!(ben.messages(&other.id, "").await.items, [left]);
+    // A name that was used there stays used.
+    let again = anna.sending(&other.id, "x", Some(&format!("{}7", room.id)));
+    again.answer().await.problem(409, "client_message_id_used");
+    if let Some(mariadb) = world.mariadb() {
+        let sql = format!(
+            "SELECT (SELECT COUNT(*) FROM messages WHERE room_id = '{id}' AND content IS NOT NULL),
+                 (SELECT COUNT(*) FROM messages WHERE room_id = '{id}' AND deleted_at IS NOT NULL),
+                 (SELECT COUNT(*) FROM message_terms WHERE room_id = '{id}'),
+                 (SELECT COUNT(*) FROM message_edits WHERE message_id = '{first}')",
+            id = room.id,
+            first = messages[0].id,
+        );
+        assert_eq!(mariadb.sql("chat", &sql)[0], ["0", "300", "0", "0"]);
+    }
+}
