@@ -17,13 +17,13 @@ pub async fn between(change: &Change<'_>, user: UserId, other: UserId) -> Result
 }
 
 /// One blocks another.
-pub async fn block(change: &Change<'_>, blocker: UserId, blocked: UserId) -> Result<(), Problem> {
+pub async fn block(change: &Change<'_>, user: UserId, other: UserId) -> Result<(), Problem> {
     let sql = "INSERT INTO blocks (pair, blocker_id, blocked_id) VALUES (?, ?, ?)";
-    change.insert_new(sql, &params![direct_key(blocker, blocked), blocker, blocked]).await.map(drop)
+    change.insert_new(sql, &params![direct_key(user, other), user, other]).await.map(drop)
 }
 
 /// One no longer blocks another.
-pub async fn unblock(change: &Change<'_>, blocker: UserId, blocked: UserId) -> Result<(), Problem> {
+pub async fn unblock(change: &Change<'_>, user: UserId, other: UserId) -> Result<(), Problem> {
     let sql = "DELETE FROM blocks WHERE pair = ? AND blocker_id = ?";
-    change.execute(sql, &params![direct_key(blocker, blocked), blocker]).await
+    change.execute(sql, &params![direct_key(user, other), user]).await
 }

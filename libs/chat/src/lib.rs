@@ -36,7 +36,9 @@ pub fn message(row: &Row) -> Result<Message, Problem> {
         message_type: MessageType::from_name(&message_type).ok_or_else(Problem::internal)?,
         client_message_id: row.get(7)?,
         reply_to: row.get(8)?,
-        reactions: reactions.map_or_else(|| Ok(Vec::new()), |json| serde_json::from_str(&json)).map_err(unreadable)?,
+        reactions: reactions
+            .map_or_else(|| Ok(Vec::new()), |json| serde_json::from_str(&json))
+            .map_err(|error| unreadable(&error))?,
         created_at: row.get(9)?,
         edited_at: row.get(10)?,
         deleted: row.get::<Option<i64>>(11)?.is_some(),
@@ -129,7 +131,7 @@ pub async fn lock_message(change: &Change<'_>, room: RoomId, id: MessageId) -> R
     message(&change.lock_one(&sql, &params![id, room]).await?.ok_or_else(Problem::not_found)?)
 }
 
-fn unreadable(error: serde_json::Error) -> Problem {
+fn unreadable(error: &serde_json::Error) -> Problem {
     eprintln!("reactions that cannot be read: {error}");
     Problem::internal()
 }

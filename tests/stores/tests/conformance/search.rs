@@ -72,7 +72,6 @@ pub(crate) async fn words_of_every_script_are_found(world: &World) {
         let answer = anna.client.get("/api/messages/search").query(&[("q", q)]).answer().await;
         answer.problem(422, "validation_failed").field("q");
     }
-    assert!(found(&anna, "M%").await.is_empty() && found(&anna, "__").await.is_empty() || mark.is_empty());
 }
 
 pub(crate) async fn only_what_is_said_now_is_found(world: &World) {
