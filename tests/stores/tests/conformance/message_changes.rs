@@ -35,10 +35,14 @@ pub(crate) async fn edits_at_once_are_all_kept(world: &World) {
     let answers = at_once(contents.iter().map(|content| editing(&anna, &message, content))).await;
     assert_eq!(count(&answers, [200]), [8]);
     let detail = detail(&ben, &message).await;
-    let mut said: Vec<&str> =
-        detail["edits"].as_array().unwrap().iter().map(|edit| edit["content"].as_str().unwrap()).collect();
+    let mut said: Vec<&str> = detail["edits"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .map(|edit| edit["content"].as_str().expect("a text"))
+        .collect();
     assert_eq!(said[0], "0", "the first words are the oldest");
-    said.push(detail["content"].as_str().unwrap());
+    said.push(detail["content"].as_str().expect("a text"));
     let expected: BTreeSet<&str> = contents.iter().map(String::as_str).chain(["0"]).collect();
     assert_eq!((said.len(), said.into_iter().collect::<BTreeSet<_>>()), (9, expected));
 }
@@ -53,7 +57,7 @@ pub(crate) async fn a_message_is_edited_so_often_and_no_more(world: &World) {
     editing(&anna, &message, "101").answer().await.problem(409, "too_many_edits");
     let same: Message = editing(&anna, &message, "100").answer().await.ok(200);
     assert_eq!(same.content.as_deref(), Some("100"));
-    assert_eq!(detail(&ben, &message).await["edits"].as_array().unwrap().len(), 100);
+    assert_eq!(detail(&ben, &message).await["edits"].as_array().expect("an array").len(), 100);
 }
 
 pub(crate) async fn an_edit_and_a_deletion_at_once_leave_a_deleted_message(world: &World) {
@@ -91,18 +95,25 @@ pub(crate) async fn reactions_at_once_are_all_there_once(world: &World) {
     assert_eq!(count(&at_once(calls).await, [200]), [24]);
     let everybody: BTreeSet<&str> = people.iter().map(Person::id).collect();
     let left = detail(&people[1], &message).await;
-    let reactions = left["reactions"].as_array().unwrap();
+    let reactions = left["reactions"].as_array().expect("an array");
     assert_eq!(reactions.len(), 2);
     for reaction in reactions {
-        let users: Vec<&str> = reaction["user_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+        let users: Vec<&str> =
+            reaction["user_ids"].as_array().expect("an array").iter().map(|id| id.as_str().expect("a text")).collect();
         assert_eq!((users.len(), users.into_iter().collect::<BTreeSet<_>>()), (8, everybody.clone()));
     }
     // Some take theirs back while others say it again: each has what they asked for.
     let calls = people.iter().enumerate().map(|(n, person)| reacting(person, &message, n % 2 == 0, "👍"));
     assert_eq!(count(&at_once(calls).await, [200]), [8]);
     let left = detail(&people[1], &message).await;
-    let thumbs = left["reactions"].as_array().unwrap().iter().find(|reaction| reaction["emoji"] == "👍").unwrap();
-    let users: BTreeSet<&str> = thumbs["user_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    let thumbs = left["reactions"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .find(|reaction| reaction["emoji"] == "👍")
+        .expect("it is there");
+    let users: BTreeSet<&str> =
+        thumbs["user_ids"].as_array().expect("an array").iter().map(|id| id.as_str().expect("a text")).collect();
     assert_eq!(users, people.iter().step_by(2).map(Person::id).collect());
 }
 
@@ -119,7 +130,7 @@ pub(crate) async fn read_positions_at_once_never_go_back(world: &World) {
         assert_eq!(count(&answers, [200]), [7]);
         for (answer, seq) in answers.iter().zip(seqs) {
             let answer: Value = answer.read();
-            let last = answer["last_read_seq"].as_u64().unwrap();
+            let last = answer["last_read_seq"].as_u64().expect("a number");
             assert!(last >= seq, "{answer}");
             assert_eq!(answer["unread_count"].as_u64(), Some(20 - last));
         }

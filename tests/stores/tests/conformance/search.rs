@@ -105,12 +105,12 @@ pub(crate) async fn a_search_pages_through_own_rooms_and_no_others(world: &World
     let cleo = world.person("cleo").await;
     let rooms = [anna.direct_room(&ben).await, anna.group("one", &[&ben]).await, anna.group("two", &[&ben]).await];
     let secret = anna.direct_room(&cleo).await;
-    let word = unique("word").replace('_', "x");
+    let looked_for = unique("word").replace('_', "x");
     let mut messages = Vec::new();
     for n in 0..23 {
-        messages.push(anna.say(&rooms[n % 3], &format!("{word} {n}")).await);
+        messages.push(anna.say(&rooms[n % 3], &format!("{looked_for} {n}")).await);
     }
-    let hidden = anna.say(&secret, &word).await;
+    let hidden = anna.say(&secret, &looked_for).await;
     index(world, &messages.iter().chain([&hidden]).collect::<Vec<_>>()).await;
     let newest_first: Vec<&str> = messages.iter().rev().map(|message| message.id.as_str()).collect();
     for limit in ["1", "5", "23", "100"] {
@@ -121,7 +121,7 @@ pub(crate) async fn a_search_pages_through_own_rooms_and_no_others(world: &World
             if !cursor.is_empty() {
                 more.push(("cursor", &cursor));
             }
-            let page = page(&ben, &word, &more).await;
+            let page = page(&ben, &looked_for, &more).await;
             assert!(page.items.len() <= limit.parse().expect("a number"));
             ids.extend(page.items.into_iter().map(|message| message.id));
             let Some(next) = page.next_cursor else { break };
@@ -129,15 +129,18 @@ pub(crate) async fn a_search_pages_through_own_rooms_and_no_others(world: &World
         }
         assert_eq!(ids, newest_first, "in pages of {limit}");
     }
-    let in_one = page(&ben, &word, &[("room_id", &rooms[1].id)]).await;
+    let in_one = page(&ben, &looked_for, &[("room_id", &rooms[1].id)]).await;
     assert_eq!(in_one.items.len(), 8);
     assert!(in_one.items.iter().all(|message| message.room_id == rooms[1].id));
-    assert!(page(&ben, &word, &[("room_id", &secret.id)]).await.items.is_empty(), "another's room has nothing to find");
-    assert_eq!(found(&cleo, &word).await.len(), 1);
+    assert!(
+        page(&ben, &looked_for, &[("room_id", &secret.id)]).await.items.is_empty(),
+        "another's room has nothing to find"
+    );
+    assert_eq!(found(&cleo, &looked_for).await.len(), 1);
     // Whoever has left finds nothing any more.
     let leave = ben.client.delete(format!("/api/chat-rooms/{}/participants/{}", rooms[1].id, ben.id()));
     let _ = leave.answer().await.is(204);
-    assert_eq!(found(&ben, &word).await.len(), 15);
+    assert_eq!(found(&ben, &looked_for).await.len(), 15);
 }
 
 pub(crate) async fn a_deleted_group_is_emptied(world: &World) {
