@@ -2,7 +2,7 @@
 
 use plaza_e2e::check;
 use plaza_e2e::routes::NOBODY;
-use plaza_test_support::{Message, PATIENCE, Page, Person, Room, World, unique};
+use plaza_test_support::{Message, PATIENCE, Page, Person, Room, World, eventually, unique};
 use serde_json::{Value, json};
 
 /// A room of two with `count` messages, which say their `seq`.
@@ -165,6 +165,25 @@ async fn a_reply_stays_in_its_room() {
     assert!(matches!(answer.status.as_u16(), 404 | 422), "{answer}");
     let reply: Message = ben.client.post(format!("/api/messages/{}", room.id)).json(&body).answer().await.ok(201);
     assert_eq!(reply.reply_to.as_ref(), Some(&messages[0].id));
+}
+
+#[tokio::test]
+async fn a_block_holds_in_direct_rooms_soon_after_it_is_made() {
+    let world = World::shared();
+    let (anna, ben, room, _) = room_with(&world, 1).await;
+    let _ = anna.client.post("/api/friends/blocks").json(&json!({ "user_id": ben.id() })).answer().await.is(201);
+    eventually(PATIENCE, "the block", async || {
+        let answer = ben.sending(&room.id, "x", None).answer().await;
+        (answer.status != 201).then(|| drop(answer.problem(403, "cannot_message")))
+    })
+    .await;
+    anna.sending(&room.id, "x", None).answer().await.problem(409, "blocked");
+    let _ = anna.client.delete(format!("/api/friends/blocks/{}", ben.id())).answer().await.is(204);
+    eventually(PATIENCE, "the end of the block", async || {
+        (ben.sending(&room.id, "x", None).answer().await.status == 201).then_some(())
+    })
+    .await;
+    anna.say(&room, "and on").await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{at_once, count};
 
-const PATH: &str = "/events/chat";
+const CONTEXT: &str = "chat";
 
 fn event(kind: &str, data: &Value) -> Value {
     json!({ "specversion": "1.0", "id": unique("event"), "source": "/test", "type": kind, "data": data })
@@ -24,7 +24,7 @@ fn gone(person: &Person) -> Value {
 }
 
 async fn bring(world: &World, events: &[Value]) {
-    let _ = world.bringing_to(PATH, events).answer().await.is(204);
+    let _ = world.bringing_to(CONTEXT, events).answer().await.is(204);
 }
 
 pub(crate) async fn a_block_stops_direct_messages_and_is_not_told(world: &World) {
@@ -87,7 +87,7 @@ pub(crate) async fn blocks_that_come_twice_count_once_in_any_order(world: &World
         let backwards: Vec<Value> = first.iter().rev().cloned().collect();
         bring(world, &first[1..2]).await;
         let calls = [&first[..], &backwards[..], &first[..1], &backwards[..1]];
-        let answers = at_once(calls.map(|events| world.bringing_to(PATH, events))).await;
+        let answers = at_once(calls.map(|events| world.bringing_to(CONTEXT, events))).await;
         assert_eq!(count(&answers, [204]), [4]);
         let answer = ben.sending(&room.id, "x", None).answer().await;
         assert_eq!(answer.status, if ends_blocked { 403 } else { 201 }, "{answer}");
@@ -110,7 +110,7 @@ pub(crate) async fn whoever_is_gone_leaves_every_room_and_their_words_stay(world
     let of_ben = ben.say(&direct, "who is there?").await;
     bring(world, &[gone(anna)]).await;
     // Again: nothing is left to do.
-    let answers = at_once([(); 3].map(|()| world.bringing_to(PATH, &[gone(anna)]))).await;
+    let answers = at_once([(); 3].map(|()| world.bringing_to(CONTEXT, &[gone(anna)]))).await;
     assert_eq!(count(&answers, [204]), [3]);
 
     let rooms: Page<Room> = anna.get("/api/chat-rooms").await;
@@ -149,10 +149,10 @@ pub(crate) async fn what_is_no_block_is_ignored_or_refused(world: &World) {
         .await;
     for data in [json!({}), json!({ "user_id": anna.id() }), json!({ "user_id": 1, "blocked_user_id": 2 })] {
         let events = [event("plaza.friend.UserBlocked.v1", &data)];
-        world.bringing_to(PATH, &events).answer().await.problem(422, "invalid_event");
+        world.bringing_to(CONTEXT, &events).answer().await.problem(422, "invalid_event");
     }
     world
-        .bringing_to(PATH, &[event("plaza.user.UserDeleted.v1", &json!({}))])
+        .bringing_to(CONTEXT, &[event("plaza.user.UserDeleted.v1", &json!({}))])
         .answer()
         .await
         .problem(422, "invalid_event");

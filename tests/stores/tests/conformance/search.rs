@@ -16,7 +16,7 @@ fn event(kind: &str, message: &Message) -> Value {
 async fn index(world: &World, messages: &[&Message]) {
     let events: Vec<Value> = messages.iter().map(|message| event("MessageSent", message)).collect();
     for events in events.chunks(100) {
-        let _ = world.bringing_to("/events/chat-index", events).answer().await.is(204);
+        let _ = world.bringing_to("chat-index", events).answer().await.is(204);
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn only_what_is_said_now_is_found(world: &World) {
     assert!(found(&ben, &old).await.is_empty(), "before the index knows");
     let events = [event("MessageEdited", &message), event("MessageSent", &message)];
     // However often, and in whatever order.
-    let answers = at_once([(); 4].map(|()| world.bringing_to("/events/chat-index", &events))).await;
+    let answers = at_once([(); 4].map(|()| world.bringing_to("chat-index", &events))).await;
     assert_eq!(count(&answers, [204]), [4]);
     assert_eq!((found(&ben, &old).await.len(), found(&ben, &new).await.len()), (0, 1));
     let _ = anna.client.delete(path).answer().await.is(204);
@@ -165,7 +165,7 @@ pub(crate) async fn a_deleted_group_is_emptied(world: &World) {
     };
     let tell = async |rooms: &[&str]| {
         let events: Vec<Value> = rooms.iter().map(|room| gone(room)).collect();
-        let _ = world.bringing_to("/events/chat-index", &events).answer().await.is(204);
+        let _ = world.bringing_to("chat-index", &events).answer().await.is(204);
     };
     tell(&[&room.id]).await;
     assert_eq!(anna.all_messages(&room.id).await[1..], messages[1..]);
