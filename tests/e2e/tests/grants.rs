@@ -56,6 +56,21 @@ impl Caller {
     }
 }
 
+/// What people do in a group, and with a message of this room.
+async fn in_rooms(minji: &mut Caller, junho: &mut Caller, third: &Person, room_id: &str) {
+    let group = json!({ "room_type": "group", "participant_ids": [junho.person.id()] });
+    let group = minji.post("/api/chat-rooms", group, 201).await;
+    let participants = format!("/api/chat-rooms/{}/participants", group["id"].as_str().expect("an id"));
+    minji.post(&participants, json!({ "user_ids": [third.id()] }), 200).await;
+    minji.call(Method::DELETE, &format!("{participants}/{}", third.id()), None, 204).await;
+    let message = minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
+    let message = format!("/api/messages/{room_id}/{}", message["id"].as_str().expect("an id"));
+    minji.get(&message).await;
+    minji.call(Method::PUT, &format!("{message}/reactions?emoji=%F0%9F%91%8D"), None, 200).await;
+    junho.post(&format!("/api/messages/{room_id}/read"), json!({ "seq": 1 }), 200).await;
+    junho.call(Method::POST, &format!("/api/messages/{room_id}/typing"), None, 204).await;
+}
+
 #[tokio::test]
 async fn every_grant_is_used_and_none_is_missing() {
     let operator = Credentials::unique("minji");
@@ -113,17 +128,7 @@ async fn every_grant_is_used_and_none_is_missing() {
         minji.post("/api/chat-rooms", json!({ "room_type": "direct", "participant_ids": [junho_id] }), 201).await;
     let room_id = room["id"].as_str().unwrap().to_owned();
     minji.get(&format!("/api/chat-rooms/{room_id}")).await;
-    let group = json!({ "room_type": "group", "participant_ids": [junho_id] });
-    let group = minji.post("/api/chat-rooms", group, 201).await;
-    let participants = format!("/api/chat-rooms/{}/participants", group["id"].as_str().unwrap());
-    minji.post(&participants, json!({ "user_ids": [third.id()] }), 200).await;
-    minji.call(Method::DELETE, &format!("{participants}/{}", third.id()), None, 204).await;
-    let message = minji.post(&format!("/api/messages/{room_id}"), json!({ "content": "안녕" }), 201).await;
-    let message = format!("/api/messages/{room_id}/{}", message["id"].as_str().unwrap());
-    minji.get(&message).await;
-    minji.call(Method::PUT, &format!("{message}/reactions?emoji=%F0%9F%91%8D"), None, 200).await;
-    junho.post(&format!("/api/messages/{room_id}/read"), json!({ "seq": 1 }), 200).await;
-    junho.call(Method::POST, &format!("/api/messages/{room_id}/typing"), None, 204).await;
+    in_rooms(&mut minji, &mut junho, &third, &room_id).await;
     junho.get(&format!("/api/chat-rooms/{room_id}")).await;
 
     for path in

@@ -16,7 +16,7 @@ async fn type_in(person: &Person, room: &Room) -> Answer {
 async fn position(person: &Person, room: &Room, of: &Person) -> (u64, u64) {
     let seen: Room = person.get(format!("/api/chat-rooms/{}", room.id)).await;
     let participant = seen.participants.iter().find(|participant| participant.user_id == of.id());
-    (participant.unwrap().last_read_seq, seen.unread_count)
+    (participant.expect("somebody in the room").last_read_seq, seen.unread_count)
 }
 
 #[tokio::test]
