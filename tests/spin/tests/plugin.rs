@@ -239,7 +239,8 @@ fn the_package_is_such_as_spin_installs() {
     );
     assert_eq!(archive.file_name().unwrap(), name.as_str());
     let digest = Sha256::digest(fs::read(archive).unwrap());
-    assert_eq!(package["sha256"], format!("{digest:x}"));
+    let hex: Vec<String> = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(package["sha256"], hex.concat());
     assert!(plugin().is_file());
 }
 
