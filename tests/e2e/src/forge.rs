@@ -2,7 +2,10 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ed25519_compact::KeyPair;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 fn encode(part: &Value) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(part.to_string())
@@ -40,6 +43,34 @@ pub fn other_algorithm(token: &str) -> String {
     let mut header = header(token);
     header["alg"] = if header["alg"] == "HS256" { "HS512".into() } else { "HS256".into() };
     format!("{}.{}.{}", encode(&header), parts(token)[1], BASE64_URL_SAFE_NO_PAD.encode([7; 32]))
+}
+
+/// The same claims under a header of the attacker's choice, with a signature of `key` by HMAC-SHA-256: what a verifier takes for
+/// genuine that lets the token choose the algorithm, and has `key` as its public key.
+pub fn hmac(token: &str, header: &Value, key: &[u8]) -> String {
+    let signed = format!("{}.{}", encode(header), parts(token)[1]);
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// The same claims, well signed, but by a key that the token brings along itself.
+pub fn own_key(token: &str) -> String {
+    let key = KeyPair::generate();
+    let mut header = header(token);
+    header["alg"] = "EdDSA".into();
+    header["jwk"] = json!({ "kty": "OKP", "crv": "Ed25519", "x": BASE64_URL_SAFE_NO_PAD.encode(*key.pk) });
+    let signed = format!("{}.{}", encode(&header), parts(token)[1]);
+    let signature = key.sk.sign(&signed, None);
+    format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(*signature))
+}
+
+/// The same claims and signature under another name of the key.
+pub fn other_key_id(token: &str, kid: &Value) -> String {
+    let mut header = header(token);
+    header["kid"] = kid.clone();
+    let [_, claims, signature] = parts(token);
+    format!("{}.{claims}.{signature}", encode(&header))
 }
 
 /// Another subject under the old signature.

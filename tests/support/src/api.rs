@@ -312,9 +312,9 @@ impl Person {
         self.all_pages(format!("{path}&after=0"), &path).await
     }
 
-    /// Every item of a list, paged by `next_cursor`; `path` has a query.
+    /// Every item of a list, paged by `next_cursor`; `path` may have a query.
     pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Vec<T> {
-        let path = format!("{path}&limit=100");
+        let path = format!("{path}{}limit=100", if path.contains('?') { '&' } else { '?' });
         self.all_pages(path.clone(), &path).await
     }
 

@@ -17,7 +17,7 @@ async fn answer(person: &Person, request: &str, what: &str) -> plaza_test_suppor
 }
 
 async fn friends(person: &Person) -> BTreeSet<String> {
-    let friends: Vec<Value> = person.all("/api/friends?").await;
+    let friends: Vec<Value> = person.all("/api/friends").await;
     friends.iter().map(|friend| friend["id"].as_str().unwrap_or_default().to_owned()).collect()
 }
 

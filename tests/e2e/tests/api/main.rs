@@ -14,6 +14,7 @@ mod refusals;
 mod revocation;
 mod rooms;
 mod search;
+mod security;
 mod sessions;
 mod story;
 mod streams;
