@@ -71,11 +71,11 @@ async fn fields_that_are_not_the_clients_to_set_are_not_set() {
     let anna = world.person("anna").await;
     let claims = forge::claims(&anna.tokens.access_token);
     assert!(claims.get("roles").is_none_or(|roles| roles == &json!([])), "{claims}");
-    let patch = json!({
+    let wanted = json!({
         "display_name": "Anna", "id": ben.id(), "username": "root", "email": "root@example.com",
         "created_at": "2001-01-01T00:00:00.000Z", "roles": ["operator"], "password_hash": "x",
     });
-    let changed: Value = anna.client.patch("/api/profile/me").json(&patch).answer().await.ok(200);
+    let changed: Value = anna.client.patch("/api/profile/me").json(&wanted).answer().await.ok(200);
     let expected = json!([anna.id(), anna.user.username, anna.credentials.email, anna.user.created_at]);
     assert_eq!(json!([changed["id"], changed["username"], changed["email"], changed["created_at"]]), expected);
 
