@@ -139,10 +139,11 @@ mod tests {
         assert_eq!(of("friend.events"), (3, 168));
         assert_eq!(of("message.events"), (10, 168));
         assert_eq!(of("chat.events"), (3, 168));
+        assert_eq!(of("chat.typing"), (3, 1));
         assert_eq!(of("notification.events"), (3, 168));
         assert_eq!(of("message.events.dlq"), (1, 720));
         assert_eq!(of("outbox.dlq"), (1, 720));
-        assert_eq!(topics.all().len(), 13);
+        assert_eq!(topics.all().len(), 15);
     }
 
     #[test]

@@ -20,8 +20,10 @@ const EXIT_CANNOT_BE_HAD: i32 = 3;
 const REQUIRE: &str = "PLAZA_REQUIRE_SERVERS";
 /// How long a killed process may take to be gone.
 const GONE_DEADLINE: Duration = Duration::from_secs(20);
-/// How often a process that was killed is looked at; it is not our child.
-const GONE_PROBE: Duration = Duration::from_millis(2);
+/// How long a paused process may take to stand.
+const STAND_DEADLINE: Duration = Duration::from_secs(20);
+/// How often a process that was killed or paused is looked at; it is not our child.
+const PROBE: Duration = Duration::from_millis(2);
 
 /// Ends the server when the test process is gone, however it went (the pipe on its input closes), and takes its directory
 /// along. Twice, in case it was just being started. A line on the input calls it off.
@@ -137,7 +139,7 @@ impl Server {
         let killed = Instant::now();
         while runs(pid) {
             assert!(killed.elapsed() < GONE_DEADLINE, "process {pid:?} does not go");
-            thread::sleep(GONE_PROBE);
+            thread::sleep(PROBE);
         }
     }
 
@@ -146,7 +148,14 @@ impl Server {
     /// # Panics
     /// If there is no such process.
     pub fn pause_one(&self, process: usize) {
-        kill_process(self.pid(process), Signal::STOP).expect("the process runs");
+        let pid = self.pid(process);
+        kill_process(pid, Signal::STOP).expect("the process runs");
+        // The signal reaches its threads one by one; until then some still answer.
+        let began = Instant::now();
+        while !stands(pid) {
+            assert!(began.elapsed() < STAND_DEADLINE, "it does not stand");
+            thread::sleep(PROBE);
+        }
     }
 
     /// Lets one process go on.
@@ -213,6 +222,13 @@ fn runs(pid: Pid) -> bool {
     // Its first thread may end before the others, which still hold the sockets.
     let threads = fs::read_dir(format!("{process}/task")).map_or(0, Iterator::count);
     !is_zombie || threads > 1
+}
+
+/// Whether every thread of a process is stopped.
+fn stands(pid: Pid) -> bool {
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).into_iter().flatten().flatten();
+    let mut states = threads.map(|thread| fs::read_to_string(thread.path().join("stat")).unwrap_or_default());
+    states.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
 }
 
 fn watch(home: &Path) -> Option<Child> {
