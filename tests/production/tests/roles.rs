@@ -145,7 +145,7 @@ fn topics_are_made_and_checked_against_the_contract() {
 fn migrations_are_told_applied_once_and_taken_back() {
     let servers = servers();
     let base = format!("{}/elsewhere", servers.mariadb.url());
-    refused(&["migrate", "--mysql", &base], 1, "elsewhere_chat");
+    refused(&["migrate", "--mysql", &base], 1, "elsewhere_analytics");
     assert!(done(&["migrate", "--create", "--mysql", &base]).contains("chat: 0001_initial.mysql.sql applied"));
     assert!(done(&["migrate", "--mysql", &base]).contains("chat: up to date"));
     assert!(done(&["migrate", "--check", "--mysql", &base]).contains("applied"));
