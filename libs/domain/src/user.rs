@@ -29,6 +29,12 @@ pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(30 * 24);
 pub const SESSIONS_MAX: u32 = 100;
 /// The most characters of a device's description (`User-Agent`) that a session keeps.
 pub const DEVICE_LENGTH_MAX: usize = 200;
+/// The sides of the squares that a profile's picture comes in, in pixels.
+pub const IMAGE_SIDES: [u32; 3] = [64, 256, 1024];
+/// The side of the square that one gets who does not say.
+pub const IMAGE_SIDE_DEFAULT: u32 = 256;
+/// Characters of a picture's version: 96 bits, so that no two pictures of one user ever have the same.
+const IMAGE_VERSION_LENGTH: usize = 16;
 /// How long a ticket for a stream is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 
@@ -202,6 +208,16 @@ pub fn device(user_agent: &str) -> String {
     user_agent.chars().map(|c| if input::is_hidden(c) { ' ' } else { c }).take(DEVICE_LENGTH_MAX).collect()
 }
 
+/// The version of a picture, from the hash of its largest square.
+pub fn image_version(hash: &str) -> &str {
+    hash.get(..IMAGE_VERSION_LENGTH).unwrap_or(hash)
+}
+
+/// Where a picture is. Another version has another address, so what is there never changes.
+pub fn image_url(user: UserId, version: &str) -> String {
+    format!("/api/profile/{user}/image?v={version}")
+}
+
 /// A user as others see them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -212,7 +228,8 @@ pub struct User {
     pub username: String,
     /// The name to show.
     pub display_name: String,
-    /// Where the picture is, if there is one.
+    /// Where the picture is, if there is one: a reference relative to the API's own address (RFC 3986, section 4.2), which takes
+    /// `&size=64`, `256` or `1024`.
     pub profile_image_url: Option<String>,
     /// Since when.
     pub created_at: Timestamp,

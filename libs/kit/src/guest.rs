@@ -1,7 +1,7 @@
 //! The adapter to WASI 0.2: everything that knows `wasi:http` is here.
 
 use crate::cloudevents::BATCH_TYPE;
-use crate::request::{BODY_BYTES_MAX, EVENTS_BYTES_MAX};
+use crate::request::EVENTS_BYTES_MAX;
 use crate::{Reply, Request, reply};
 use bytes::Bytes;
 use http::Method as HttpMethod;
@@ -22,7 +22,7 @@ const READ_BYTES: u64 = 64 * 1024;
 /// How many bytes `blocking-write-and-flush` takes at once, by its definition.
 const WRITE_BYTES_MAX: usize = 4096;
 
-/// Serves one request with `handler`.
+/// Serves one request, whose body has at most so many bytes, with `handler`.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the request is the callee's to drop: its handle must go before the answer ends"
@@ -30,12 +30,13 @@ const WRITE_BYTES_MAX: usize = 4096;
 pub fn serve<F: Future<Output = Result<Reply, Problem>>>(
     request: IncomingRequest,
     answer: ResponseOutparam,
+    body_bytes_max: usize,
     handler: impl Fn(Request) -> F,
 ) {
     let mut request_id = String::new();
     let outcome = read_head(&request).and_then(|mut head| {
         head.id().clone_into(&mut request_id);
-        read_body_into(&mut head, &request)?;
+        read_body_into(&mut head, &request, body_bytes_max)?;
         block_on(handler(head))
     });
     let reply = outcome.unwrap_or_else(|problem| reply::problem(&problem, &request_id));
@@ -94,9 +95,9 @@ fn read_head(incoming: &IncomingRequest) -> Result<Request, Problem> {
     Ok(Request::new(builder.body(Bytes::new()).map_err(|_| malformed())?))
 }
 
-fn read_body_into(request: &mut Request, incoming: &IncomingRequest) -> Result<(), Problem> {
+fn read_body_into(request: &mut Request, incoming: &IncomingRequest, bytes_max: usize) -> Result<(), Problem> {
     let body = incoming.consume().map_err(|()| Problem::internal())?;
-    let bytes_max = if request.has_content_type(BATCH_TYPE) { EVENTS_BYTES_MAX } else { BODY_BYTES_MAX };
+    let bytes_max = if request.has_content_type(BATCH_TYPE) { EVENTS_BYTES_MAX } else { bytes_max };
     request.set_body(read_body(&body, bytes_max)?.into());
     Ok(())
 }

@@ -46,13 +46,19 @@ pub use store::{Change, Database, Row};
 pub mod export {
     //! What [`function!`](crate::function) expands to.
     pub use crate::guest::serve;
+    pub use crate::request::BODY_BYTES_MAX;
     pub use wasi;
 }
 
 /// Makes a handler, `async fn(Request) -> Result<Reply, Problem>`, the component's `wasi:http/incoming-handler`.
+///
+/// It reads bodies of up to 64 KiB; one that needs more says how much: `function!(handle, body_bytes_max = 1024 * 1024)`.
 #[macro_export]
 macro_rules! function {
     ($handler:path) => {
+        $crate::function!($handler, body_bytes_max = $crate::export::BODY_BYTES_MAX);
+    };
+    ($handler:path, body_bytes_max = $body_bytes_max:expr) => {
         struct Function;
 
         impl $crate::export::wasi::exports::http::incoming_handler::Guest for Function {
@@ -60,7 +66,7 @@ macro_rules! function {
                 request: $crate::export::wasi::http::types::IncomingRequest,
                 answer: $crate::export::wasi::http::types::ResponseOutparam,
             ) {
-                $crate::export::serve(request, answer, $handler);
+                $crate::export::serve(request, answer, $body_bytes_max, $handler);
             }
         }
 

@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::str::FromStr;
 
-/// The most bytes of a body that a function reads: 4,000 characters of four bytes, each escaped as a surrogate pair
+/// The most bytes of a body that a function reads where it does not say otherwise: 4,000 characters of four bytes, each escaped as a surrogate pair
 /// (12 bytes), and room for the rest of the object.
-pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// The most bytes of a body that carries events: those that wait together come in one request.
 pub(crate) const EVENTS_BYTES_MAX: usize = 1024 * 1024;

@@ -17,5 +17,10 @@ pub fn new() -> String {
 
 /// What is kept of a secret: SHA-256, which suffices for what cannot be guessed.
 pub fn hash(secret: &str) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(secret))
+    hash_bytes(secret.as_bytes())
+}
+
+/// SHA-256 of any bytes: 43 characters of base64url.
+pub fn hash_bytes(bytes: &[u8]) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))
 }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "passwords")]
 pub mod confirmation;
+#[cfg(feature = "passwords")]
+pub mod deletion;
 #[cfg(feature = "tokens")]
 pub mod grant;
 pub mod session;

@@ -73,6 +73,7 @@ pub fn operations() -> Vec<Operation> {
         (&delete, "/api/auth/sessions/:id", Token, Nothing),
         (&get, "/api/profile/me", Token, Nothing),
         (&patch, "/api/profile/me", Token, Json),
+        (&delete, "/api/profile/me", Token, Json),
         (&get, "/api/profile/:user_id", Token, Nothing),
         (&get, "/api/users", Token, Nothing),
         (&get, "/api/users/search", Token, Nothing),

@@ -1,8 +1,9 @@
-//! `GET, PATCH /api/profile/me`: the caller's own profile.
+//! `GET, PATCH, DELETE /api/profile/me`: the caller's own profile, and with it their account.
 
 use plaza_domain::user::{self, DisplayName};
 use plaza_kit::auth::{self, Caller};
 use plaza_kit::{Database, Problem, Reply, Request, params, reply};
+use plaza_user::{confirmation, deletion, session};
 
 plaza_kit::function!(handle);
 
@@ -10,7 +11,8 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     match request.method() {
         "GET" => show(&auth::caller(&request).await?).await,
         "PATCH" => change(&request, &auth::caller(&request).await?).await,
-        _ => Err(Problem::method_not_allowed("GET, PATCH")),
+        "DELETE" => delete(&request, &auth::caller(&request).await?).await,
+        _ => Err(Problem::method_not_allowed("GET, PATCH, DELETE")),
     }
 }
 
@@ -41,4 +43,17 @@ async fn change(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
         })
         .await?;
     reply::json(200, &profile)
+}
+
+/// Deletes the account. Whoever only found an unlocked phone must not be able to: the password is asked for once more.
+async fn delete(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
+    let body = request.json()?;
+    let mut input = body.input();
+    let Some(password) = input.required::<String>("password") else { return Err(input.problem()) };
+
+    let database = Database::open(plaza_user::DATABASE).await?;
+    let account = confirmation::confirm(&database, caller.user_id, &password).await?;
+    let ended = database.transaction(async |change| deletion::delete(change, caller.user_id, &account).await).await?;
+    session::forget_all(&ended)?;
+    reply::no_content()
 }

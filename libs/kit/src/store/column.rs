@@ -79,6 +79,21 @@ impl Column for String {
     }
 }
 
+/// Bytes as they are. A dialect that does not tell bytes from text hands those on as text that happen to be some.
+impl Column for Vec<u8> {
+    fn to_value(&self) -> Value {
+        Value::Blob(self.clone())
+    }
+
+    fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Blob(bytes) => Some(bytes.clone()),
+            Value::Text(text) => Some(text.clone().into_bytes()),
+            _ => None,
+        }
+    }
+}
+
 /// Written only: what is read is owned.
 impl Column for &str {
     fn to_value(&self) -> Value {

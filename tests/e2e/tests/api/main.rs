@@ -3,6 +3,7 @@
 
 mod auth;
 mod blocks;
+mod deletion;
 mod friends;
 mod groups;
 mod message_changes;

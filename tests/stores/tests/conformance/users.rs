@@ -200,3 +200,58 @@ pub(crate) async fn changes_of_a_profile_at_once_are_all_made(world: &World) {
         assert_eq!(event["display_name"].as_str(), profile.display_name.as_deref());
     }
 }
+
+pub(crate) async fn an_account_is_deleted_once_and_its_name_is_free(world: &World) {
+    let anna = world.person("anna").await;
+    let phone = anna.on_another_device().await;
+    let delete = |person: &Person| {
+        person.client.delete("/api/profile/me").json(&json!({ "password": anna.credentials.password }))
+    };
+    let answers = at_once([delete(&anna), delete(&phone), delete(&anna), delete(&phone)]).await;
+    // Whoever comes second knows a password of nobody, by a token of nobody.
+    assert_eq!(count(&answers, [204, 401, 403])[0], 1);
+    for person in [&anna, &phone] {
+        person.client.get("/api/profile/me").answer().await.unauthorized();
+    }
+    let again = anna.credentials.register(world.client()).await;
+    assert_ne!(again.id, anna.id());
+    if let Some(mariadb) = world.mariadb() {
+        let told = |kind: &str| {
+            let sql =
+                format!("SELECT COUNT(*) FROM outbox WHERE type = 'plaza.user.{kind}.v1' AND `key` = '{}'", anna.id());
+            mariadb.sql("user", &sql)[0][0].clone()
+        };
+        assert_eq!((told("UserDeleted").as_str(), told("SessionRevoked").as_str()), ("1", "2"));
+        for (table, column) in [("users", "id"), ("sessions", "user_id")] {
+            let left = mariadb.sql("user", &format!("SELECT COUNT(*) FROM {table} WHERE {column} = '{}'", anna.id()));
+            assert_eq!(left[0][0], "0", "{table}");
+        }
+    }
+}
+
+pub(crate) async fn an_account_is_deleted_while_it_is_used(world: &World) {
+    for _ in 0..3 {
+        let anna = world.person("anna").await;
+        let password = &anna.credentials.password;
+        let new = json!({ "current_password": password, "new_password": "another horse" });
+        let refresh = json!({ "refresh_token": anna.tokens.refresh_token });
+        let answers = at_once([
+            anna.client.patch("/api/profile/me").json(&json!({ "display_name": "still here" })),
+            world.client().post("/api/auth/login/json").json(&anna.credentials.login()),
+            anna.client.delete("/api/profile/me").json(&json!({ "password": password })),
+            anna.client.put("/api/auth/password").json(&new),
+            world.client().post("/api/auth/refresh").json(&refresh),
+            anna.client.post("/api/auth/logout").json(&json!({ "all": true })),
+        ])
+        .await;
+        count(&answers, [200, 204, 401, 403, 404]);
+        if answers[2].status == 204 {
+            anna.client.get("/api/profile/me").answer().await.unauthorized();
+            for answer in [&answers[1], &answers[4]].into_iter().filter(|answer| answer.status == 200) {
+                let tokens: plaza_test_support::Tokens = answer.read();
+                let client = anna.client.with_token(&tokens.access_token);
+                client.get("/api/profile/me").answer().await.unauthorized();
+            }
+        }
+    }
+}
