@@ -81,6 +81,8 @@ async fn an_account_may_go_while_it_writes() {
             let answer = anna.sending(&room.id, "once more", None).answer().await;
             match answer.status.as_u16() {
                 201 => sent += 1,
+                // On its way in before the end, and taken out of the room by it.
+                403 | 404 => {}
                 401 => return sent,
                 _ => panic!("{answer}"),
             }
