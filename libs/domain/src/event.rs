@@ -100,6 +100,11 @@ impl Channel {
         Self(format!("member:{room}:{user}"))
     }
 
+    /// That somebody holds a stream. Nothing is sent there: the relay tells the user context which of these channels have streams.
+    pub fn presence(user: UserId) -> Self {
+        Self(format!("{}{user}", crate::presence::CHANNEL_PREFIX))
+    }
+
     /// The end of a session.
     pub fn session(session: SessionId) -> Self {
         Self(format!("session:{session}"))

@@ -12,6 +12,7 @@ pub mod id;
 pub mod input;
 pub mod notification;
 pub mod page;
+pub mod presence;
 pub mod problem;
 mod schema;
 pub mod time;

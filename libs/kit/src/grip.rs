@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Seconds between the comments that keep intermediaries from closing a quiet stream.
 const KEEP_ALIVE_SECONDS: u32 = 25;
 
+/// How many channels stand in one `Grip-Channel`: HTTP clients take a hundred fields.
+const CHANNELS_PER_FIELD: usize = 64;
+
 /// `iss` of a pass.
 const PASS_ISSUER: &str = "plaza-stream";
 
@@ -50,7 +53,8 @@ pub async fn still_signed_in(caller: &Caller) -> Result<(), Problem> {
     Err(auth::invalid_token())
 }
 
-/// Holds the stream open for `caller` on these channels, until the token's end at the latest.
+/// Holds the stream open for `caller` on these channels, until the token's end at the latest. While it is open they are there, and
+/// it ends with their session.
 pub fn hold(request: &Request, caller: &Caller, channels: &[Channel]) -> Result<Reply, Problem> {
     let left = remaining(caller.expires_at);
     let claims =
@@ -66,8 +70,10 @@ pub fn hold(request: &Request, caller: &Caller, channels: &[Channel]) -> Result<
         .header("grip-keep-alive", format!(":\\n\\n; format=cstring; timeout={KEEP_ALIVE_SECONDS}"))
         .header("grip-link", format!("<{path}?pass={pass}>; rel=next"))
         .header("grip-timeout", left);
-    for channel in channels {
-        builder = builder.header("grip-channel", channel.name());
+    let own = [Channel::presence(caller.user_id), Channel::session(caller.session_id)];
+    let names: Vec<&str> = own.iter().chain(channels).map(Channel::name).collect();
+    for names in names.chunks(CHANNELS_PER_FIELD) {
+        builder = builder.header("grip-channel", names.join(","));
     }
     reply::build(builder, Vec::new())
 }

@@ -6,11 +6,14 @@ pub mod confirmation;
 pub mod deletion;
 #[cfg(feature = "tokens")]
 pub mod grant;
+pub mod presence;
 pub mod session;
 
 use plaza_domain::id::UserId;
-use plaza_domain::user::{Profile, User};
-use plaza_kit::{Change, Database, Problem, Row, params};
+use plaza_domain::input::Invalid;
+use plaza_domain::page::invalid_parameter;
+use plaza_domain::user::{LOOKUP_USERS_MAX, Profile, User};
+use plaza_kit::{Change, Database, Problem, Request, Row, params};
 
 /// The label of the context's database.
 pub const DATABASE: &str = "user";
@@ -47,4 +50,16 @@ fn profile_by_id() -> String {
 
 fn read_profile(row: &Row) -> Result<Profile, Problem> {
     Ok(Profile { user: user(row)?, email: row.get(5)? })
+}
+
+/// The users that a look-up asks for (`user_ids=`), at most a hundred. What is no id names nobody.
+pub fn asked_for(request: &Request) -> Result<Vec<UserId>, Problem> {
+    let refuse = |code, detail: String| Err(invalid_parameter("user_ids", Invalid::new(code, detail)));
+    let Some(list) = request.query("user_ids") else {
+        return refuse("required", "is required".to_owned());
+    };
+    if list.split(',').count() > LOOKUP_USERS_MAX {
+        return refuse("too_many", format!("may name at most {LOOKUP_USERS_MAX} users"));
+    }
+    Ok(list.split(',').filter_map(|id| id.trim().parse().ok()).collect())
 }

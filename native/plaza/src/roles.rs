@@ -13,11 +13,15 @@ use plaza_events::{
 };
 use plaza_host::{Host, KafkaTrigger};
 use plaza_http::{Proxy, ProxySettings, Upstream};
-use plaza_relay::{Relay, Settings as RelaySettings};
+use plaza_relay::{Observer, Relay, ReportSettings, Reporter, Settings as RelaySettings};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The route that relays report at, and the channels that they report: each stands for a user's streams.
+const PRESENCE_PATH: &str = "/events/presence";
+const PRESENCE_CHANNELS: &str = "presence:";
 
 /// `plaza up`: every part in one process, started from the inside out and stopped from the outside in.
 pub(crate) async fn up(words: cli::Up) -> Result<()> {
@@ -29,7 +33,8 @@ pub(crate) async fn up(words: cli::Up) -> Result<()> {
         None => Bus::embedded(&app.state, &infra).await?,
     };
     let log = bus.log();
-    let relay = start_relay(Arc::clone(&app.host) as Arc<dyn Upstream>, &log, app.keys.grip_key()).await?;
+    let functions = Arc::clone(&app.host) as Arc<dyn Upstream>;
+    let (relay, reporter) = start_relay(functions, &log, app.keys.grip_key(), app.keys.events_key()).await?;
     let publishers = publishers(&app, &infra, &log)?;
     let upstream = Arc::clone(&app.host) as Arc<dyn Upstream>;
     let triggers = triggers(app.host.kafka_triggers(), &upstream, &log, &app.keys.events_key()).await?;
@@ -47,6 +52,7 @@ pub(crate) async fn up(words: cli::Up) -> Result<()> {
     serving.close();
     relay.shutdown(DRAIN_TIME_MAX).await;
     let outcome = serving.ended().await;
+    reporter.stop().await;
     stop_triggers(triggers).await;
     app.host.stop(DRAIN_TIME_MAX).await;
     stop_publishers(publishers).await;
@@ -76,9 +82,10 @@ pub(crate) async fn functions(words: cli::Functions) -> Result<()> {
 pub(crate) async fn relay(words: cli::Relay) -> Result<()> {
     let mut process = Process::begin()?;
     let grip_key = keys::shared("grip_key", words.keys.keys.as_deref(), keys::Keys::grip_key)?;
+    let events_key = keys::shared("events_key", words.keys.keys.as_deref(), keys::Keys::events_key)?;
     let functions = Arc::new(Proxy::new(&words.to, &ProxySettings::default())?);
     let bus = Bus::kafka(&words.kafka.kafka, &words.kafka.security, &words.manifest.infra()).await?;
-    let relay = start_relay(functions, &bus.log(), grip_key).await?;
+    let (relay, reporter) = start_relay(functions, &bus.log(), grip_key, events_key).await?;
     let ops = Ops {
         metrics: process.metrics.clone(),
         checks: vec![("streams", relay_check(&relay))],
@@ -91,6 +98,7 @@ pub(crate) async fn relay(words: cli::Relay) -> Result<()> {
     serving.close();
     relay.shutdown(DRAIN_TIME_MAX).await;
     let outcome = serving.ended().await;
+    reporter.stop().await;
     bus.close().await;
     outcome
 }
@@ -200,10 +208,24 @@ pub(crate) async fn stop_triggers(triggers: Vec<Trigger>) {
     futures::future::join_all(triggers.into_iter().map(Trigger::stop)).await;
 }
 
-async fn start_relay(functions: Arc<dyn Upstream>, log: &Arc<dyn EventLog>, grip_key: String) -> Result<Arc<Relay>> {
-    let settings = RelaySettings { grip_key: grip_key.into_bytes(), ..RelaySettings::default() };
+/// A relay, and what tells the functions who has streams there.
+async fn start_relay(
+    functions: Arc<dyn Upstream>,
+    log: &Arc<dyn EventLog>,
+    grip_key: String,
+    events_key: String,
+) -> Result<(Arc<Relay>, Arc<Reporter>)> {
+    let reports = ReportSettings {
+        path: PRESENCE_PATH.to_owned(),
+        bearer_token: events_key,
+        prefix: PRESENCE_CHANNELS.to_owned(),
+        ..ReportSettings::default()
+    };
+    let reporter = Reporter::start(Arc::clone(&functions), reports);
+    let observer = Some(Arc::clone(&reporter) as Arc<dyn Observer>);
+    let settings = RelaySettings { grip_key: grip_key.into_bytes(), observer, ..RelaySettings::default() };
     let source = Arc::new(LogSource::new(Arc::clone(log)));
-    Ok(Arc::new(Relay::start(functions, source, settings).await?))
+    Ok((Arc::new(Relay::start(functions, source, settings).await?), reporter))
 }
 
 fn relay_check(relay: &Arc<Relay>) -> Check {

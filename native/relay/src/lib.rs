@@ -38,12 +38,14 @@ mod hub;
 mod instruct;
 pub mod memory;
 mod position;
+mod report;
 mod signer;
 mod source;
 mod stream;
 
 pub use hub::Observer;
 pub use position::LayoutError;
+pub use report::{ReportSettings, Reporter};
 pub use source::{Action, Chunk, Position, Published, Source, Watermark};
 
 use catch_up::{CatchUp, Outcome, reason};
@@ -132,7 +134,7 @@ impl Default for Settings {
             window_records_max: 50_000,
             window_bytes_max: 64 * 1024 * 1024,
             streams_max: 20_000,
-            channels_max: 2_000,
+            channels_max: 2_500,
             stream_records_max: 2_048,
             stream_bytes_max: 1024 * 1024,
             resume_records_max: 10_000,

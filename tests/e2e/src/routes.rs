@@ -77,6 +77,8 @@ pub fn operations() -> Vec<Operation> {
         (&get, "/api/profile/:user_id", Token, Nothing),
         (&get, "/api/users", Token, Nothing),
         (&get, "/api/users/search", Token, Nothing),
+        (&get, "/api/users/presence", Token, Nothing),
+        (&post, "/api/users/me/heartbeat", Token, Nothing),
         (&post, "/api/friends/request", Token, Json),
         (&get, "/api/friends/requests", Token, Nothing),
         (&post, "/api/friends/requests/:id/accept", Token, Nothing),
@@ -121,6 +123,7 @@ pub fn operations() -> Vec<Operation> {
         (&post, "/events/notification", EventsKey, Nothing),
         (&post, "/events/friend", EventsKey, Nothing),
         (&post, "/events/analytics", EventsKey, Nothing),
+        (&post, "/events/presence", EventsKey, Nothing),
         (&get, "/health", Public, Nothing),
         (&get, "/ready", Public, Nothing),
     ]

@@ -107,6 +107,8 @@ async fn every_grant_is_used_and_none_is_missing() {
     minji.get(&format!("/api/profile/{junho_id}")).await;
     minji.get(&format!("/api/users?user_ids={junho_id}")).await;
     minji.get("/api/users/search?q=ju").await;
+    minji.get(&format!("/api/users/presence?user_ids={junho_id}")).await;
+    minji.call(Method::POST, "/api/users/me/heartbeat", None, 204).await;
 
     let asked = minji.post("/api/friends/request", json!({ "target_user_id": junho_id }), 201).await;
     junho.get("/api/friends/requests").await;

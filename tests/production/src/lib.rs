@@ -7,6 +7,9 @@ use plaza_test_support::{Client, Options, Plaza, Role, Servers, Stack};
 /// Longer than any test: nobody is to be logged out in the middle of it.
 const TOKEN_SECONDS: &str = "86400";
 
+/// How long a relay that reports no more counts: short, so that its end can be waited for.
+const LEASE_MS: &str = "4000";
+
 /// All of it.
 pub struct Site {
     /// What it stands on.
@@ -22,8 +25,10 @@ impl Site {
     /// If something does not start.
     pub fn start(brokers: usize) -> Self {
         let servers = Arc::new(Servers::start(brokers).unwrap_or_else(|why| panic!("{why}")));
-        let functions =
-            part(&servers, Role::Functions, |options| options.variable("access_token_ttl_seconds", TOKEN_SECONDS));
+        let functions = part(&servers, Role::Functions, |options| {
+            let options = options.variable("access_token_ttl_seconds", TOKEN_SECONDS);
+            options.variable("presence_lease_ms", LEASE_MS)
+        });
         let mut site = Self { servers, parts: vec![("functions", functions)] };
         for (name, role) in [
             ("relay 1", Role::Relay),

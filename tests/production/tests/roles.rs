@@ -75,8 +75,28 @@ async fn the_parts_make_one_plaza() {
     let call = doors[0].post("/events/notification").body("application/cloudevents-batch+json", event);
     let _ = call.answer().await.is(401);
 
-    // Everything stops as it should.
+    // Of two relays one is killed: whoever was online only there no longer is. The other one notices.
     let mut site = site;
+    let online = async |who: &Person, online: bool| {
+        eventually(PATIENCE, if online { "online" } else { "offline" }, async || {
+            let answer: serde_json::Value = minji.get(format!("/api/users/presence?user_ids={}", who.id())).await;
+            (answer["items"][0]["online"] == online).then_some(())
+        })
+        .await;
+    };
+    let suji = Person::new(&doors[0], "suji").await;
+    let _elsewhere = suji.stream("/api/stream").await;
+    online(&junho, true).await;
+    online(&suji, true).await;
+    let relay = site.parts.iter_mut().find(|(name, _)| *name == "relay 2").map(|(_, part)| part).expect("a relay");
+    tokio::task::block_in_place(|| relay.kill());
+    online(&junho, false).await;
+    online(&suji, true).await;
+    tokio::task::block_in_place(|| relay.restart());
+    let _again = junho.stream("/api/stream").await;
+    online(&junho, true).await;
+
+    // Everything stops as it should.
     for (name, part) in &mut site.parts {
         let status = tokio::task::block_in_place(|| part.stop());
         assert!(status.success(), "{name} stopped with {status}");

@@ -10,8 +10,9 @@ use std::collections::HashMap;
 
 plaza_kit::function!(handle);
 
-/// The most rooms of one user that are answered: each takes two channels of a stream, and the relay holds 2,000 for one.
-const ROOMS_MAX: u32 = 900;
+/// The most rooms of one user that are answered: each takes two channels of a stream, beside those of up to a thousand friends, and
+/// the relay holds 2,500 for one.
+const ROOMS_MAX: u32 = 600;
 
 #[derive(Serialize)]
 struct Rooms {

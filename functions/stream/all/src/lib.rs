@@ -8,8 +8,7 @@ plaza_kit::function!(handle);
 async fn handle(request: Request) -> Result<Reply, Problem> {
     let caller = plaza_stream::caller(&request).await?;
     let me = caller.user_id;
-    let mut channels =
-        vec![Channel::session(caller.session_id), Channel::user(me), Channel::friends(me), Channel::notifications(me)];
+    let mut channels = vec![Channel::user(me), Channel::friends(me), Channel::notifications(me)];
     for room in plaza_stream::rooms(me, None).await? {
         channels.extend([Channel::messages(room), Channel::room(room)]);
     }

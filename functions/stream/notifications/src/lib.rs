@@ -7,6 +7,6 @@ plaza_kit::function!(handle);
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     let caller = plaza_stream::caller(&request).await?;
-    let channels = [Channel::session(caller.session_id), Channel::notifications(caller.user_id)];
+    let channels = [Channel::notifications(caller.user_id)];
     grip::hold(&request, &caller, &channels)
 }

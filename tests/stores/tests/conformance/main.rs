@@ -9,6 +9,7 @@ mod message_changes;
 mod notifications;
 mod replica;
 mod search;
+mod presence;
 mod sessions;
 mod tickets;
 mod users;
@@ -136,6 +137,12 @@ cases! {
         events_that_come_at_once_are_all_in_the_statistics
         hours_and_days_begin_in_utc
         statistics_are_for_operators;
+    presence:
+        a_report_counts_once
+        who_is_at_several_relays_comes_and_goes_once
+        a_relay_that_reports_no_more_holds_nobody
+        heartbeats_at_once_are_one_coming
+        without_the_key_nobody_reports;
     tickets:
         every_store_is_named;
 }
