@@ -80,6 +80,11 @@ impl Channel {
         Self::of_key(Topic::FRIEND, user)
     }
 
+    /// Who becomes a friend of a user, and who no longer is one.
+    pub fn friendships(user: UserId) -> Self {
+        Self(format!("friendships:{user}"))
+    }
+
     /// The notifications of a user.
     pub fn notifications(user: UserId) -> Self {
         Self::of_key(Topic::NOTIFICATION, user)

@@ -325,11 +325,16 @@ fn asked(kind: &'static str, request: &FriendRequest) -> Event {
     Event::new(Topic::FRIEND, request.addressee_id, kind, request).also_to([Channel::user(request.requester_id)])
 }
 
+/// The streams of a user that listen to friends.
+fn both(user: UserId) -> [Channel; 2] {
+    [Channel::user(user), Channel::friendships(user)]
+}
+
 /// Two became friends. Their streams begin to listen to each other.
 pub fn accepted(request: &FriendRequest) -> Event {
     let (requester, addressee) = (request.requester_id, request.addressee_id);
     Event::new(Topic::FRIEND, requester, "plaza.friend.FriendRequestAccepted.v1", request)
-        .also_to([requester, addressee].map(Channel::user))
+        .also_to([requester, addressee].into_iter().flat_map(both))
         .with_action(Action::Hint)
 }
 
@@ -342,7 +347,7 @@ pub fn rejected(request: &FriendRequest) -> Event {
 pub fn removed(user_id: UserId, friend_id: UserId, at: Timestamp) -> Event {
     let data = Removed { user_id, friend_id, at };
     Event::new(Topic::FRIEND, friend_id, "plaza.friend.FriendRemoved.v1", &data)
-        .also_to([user_id, friend_id].map(Channel::user))
+        .also_to([user_id, friend_id].into_iter().flat_map(both))
         .with_action(Action::Hint)
 }
 

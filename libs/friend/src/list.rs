@@ -47,12 +47,13 @@ pub async fn profiles(request: &Request, people: &[(UserId, Timestamp)]) -> Resu
 }
 
 /// These as the caller's friends.
-pub fn friends(profiles: Vec<(User, Timestamp)>) -> Vec<Friend> {
-    // Nobody is seen as online until presence is kept.
-    let presence = |user_id| Presence { user_id, online: false, last_seen_at: None };
+pub async fn friends(request: &Request, profiles: Vec<(User, Timestamp)>) -> Result<Vec<Friend>, Problem> {
+    let ids: Vec<UserId> = profiles.iter().map(|(user, _)| user.id).collect();
+    let mut presences = lookup::presences(request, &ids).await?;
     let friend = |(user, friends_since): (User, Timestamp)| {
-        let presence = presence(user.id);
+        let nowhere = Presence { user_id: user.id, online: false, last_seen_at: None };
+        let presence = presences.remove(&user.id).unwrap_or(nowhere);
         Friend { user, presence, friends_since }
     };
-    profiles.into_iter().map(friend).collect()
+    Ok(profiles.into_iter().map(friend).collect())
 }

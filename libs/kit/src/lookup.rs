@@ -3,10 +3,10 @@
 use crate::{Request, guest};
 use plaza_domain::Problem;
 use plaza_domain::id::UserId;
-use plaza_domain::user::User;
+use plaza_domain::user::{Presence, User};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// An answer of another context.
 #[derive(Debug)]
@@ -94,6 +94,21 @@ pub async fn users(request: &Request, ids: &[UserId]) -> Result<Vec<User>, Probl
     let question = question.header("authorization", request.header("authorization").unwrap_or_default());
     let users: Users = question.ask(Vec::new()).await?.json()?;
     Ok(users.items)
+}
+
+/// Asks the user context whether these are there, on the caller's behalf. At most a hundred; those who do not exist are left out.
+pub async fn presences(request: &Request, ids: &[UserId]) -> Result<HashMap<UserId, Presence>, Problem> {
+    #[derive(Deserialize)]
+    struct Presences {
+        items: Vec<Presence>,
+    }
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let question = Question::get("user-presence", &format!("/api/users/presence?user_ids={}", list(ids)));
+    let question = question.header("authorization", request.header("authorization").unwrap_or_default());
+    let presences: Presences = question.ask(Vec::new()).await?.json()?;
+    Ok(presences.items.into_iter().map(|presence| (presence.user_id, presence)).collect())
 }
 
 /// A user's friends, as the friend context knows them: at most a thousand.

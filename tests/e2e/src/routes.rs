@@ -116,6 +116,7 @@ pub fn operations() -> Vec<Operation> {
         (&get, "/api/stream", TokenOrTicket, Nothing),
         (&get, "/api/stream/messages/:room_id", TokenOrTicket, Nothing),
         (&get, "/api/stream/notifications", TokenOrTicket, Nothing),
+        (&get, "/api/stream/online-status", TokenOrTicket, Nothing),
         (&get, "/api/stats", Token, Nothing),
         (&get, "/api/messages/search", Token, Nothing),
         (&post, "/events/chat", EventsKey, Nothing),

@@ -133,9 +133,12 @@ async fn every_grant_is_used_and_none_is_missing() {
     in_rooms(&mut minji, &mut junho, &third, &room_id).await;
     junho.get(&format!("/api/chat-rooms/{room_id}")).await;
 
-    for path in
-        ["/api/stream".to_owned(), "/api/stream/notifications".to_owned(), format!("/api/stream/messages/{room_id}")]
-    {
+    for path in [
+        "/api/stream".to_owned(),
+        "/api/stream/notifications".to_owned(),
+        "/api/stream/online-status".to_owned(),
+        format!("/api/stream/messages/{room_id}"),
+    ] {
         let ticket = minji.post("/api/stream/ticket", json!({}), 200).await;
         let by_ticket = format!("{path}?ticket={}", ticket["ticket"].as_str().unwrap());
         drop(Person { client: plaza.client(), ..third.clone() }.stream(&by_ticket).await);

@@ -117,5 +117,9 @@ fn start(options: plaza_test_support::Options) -> Plaza {
     // Signs of life count only for moments, so that their ends can be waited for.
     let lives = [("presence_grace_ms", "1000"), ("presence_lease_ms", "6000"), ("heartbeat_lifetime_ms", "3000")];
     let options = lives.iter().fold(options, |options, (name, value)| options.variable(name, value));
-    options.variable("events_key", EVENTS_KEY).variable("operators", OPERATOR).start().unwrap_or_else(|why| panic!("{why}"))
+    options
+        .variable("events_key", EVENTS_KEY)
+        .variable("operators", OPERATOR)
+        .start()
+        .unwrap_or_else(|why| panic!("{why}"))
 }

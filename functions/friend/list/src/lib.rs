@@ -15,6 +15,6 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let database = Database::open(plaza_friend::DATABASE).await?;
     let people = People::Friends.of(&database, caller.user_id, after, limit + 1).await?;
     let page = Page::forward(people, limit, |(id, _)| id.to_string());
-    let friends = list::friends(list::profiles(&request, &page.items).await?);
+    let friends = list::friends(&request, list::profiles(&request, &page.items).await?).await?;
     reply::json(200, &page.with(friends))
 }

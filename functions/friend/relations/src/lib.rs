@@ -11,7 +11,7 @@ use serde::Serialize;
 
 plaza_kit::function!(handle);
 
-/// The most friends that are answered: each takes a channel of a stream, and the relay holds 2,000 for one.
+/// The most friends that are answered: each takes a channel of a stream, and the relay holds 2,500 for one.
 const FRIENDS_MAX: u32 = 1_000;
 
 #[derive(Serialize)]

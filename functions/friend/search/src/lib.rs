@@ -29,7 +29,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let (found, stopped_at) = search(&request, &database, caller.user_id, after, text, limit as usize + 1).await?;
     let mut page = Page::forward(found, limit, |(user, _)| user.id.to_string());
     page.next_cursor = page.next_cursor.or(stopped_at.map(|id| page::encode(&id.to_string())));
-    let friends = list::friends(std::mem::take(&mut page.items));
+    let friends = list::friends(&request, std::mem::take(&mut page.items)).await?;
     reply::json(200, &page.with(friends))
 }
 

@@ -131,3 +131,103 @@ async fn a_look_up_answers_for_those_who_are_there() {
         assert_eq!(answer.problem(422, "validation_failed").field("user_ids").code, code);
     }
 }
+
+/// The next change of presence on a stream.
+async fn told(stream: &mut Stream) -> (String, bool) {
+    let event =
+        stream.find("a change", PATIENCE, |event: &Event| event.event == "UserOnlineStatusChanged").await.json();
+    (event["user_id"].as_str().unwrap_or_default().to_owned(), event["online"] == true)
+}
+
+#[tokio::test]
+async fn friends_are_told_of_each_change_once() {
+    let (anna, ben, cleo) = tokio::join!(person("anna"), person("ben"), person("cleo"));
+    anna.befriend(&ben).await;
+    anna.befriend(&cleo).await;
+    for path in ["/api/stream", "/api/stream/online-status"] {
+        let mut stream = anna.stream(path).await;
+        let first = ben.stream("/api/stream").await;
+        assert_eq!(told(&mut stream).await, (ben.id().to_owned(), true));
+        // Another device, and a reconnection inside the grace, are no news: Cleo, who comes after them, is.
+        let second = ben.on_another_device().await.stream("/api/stream").await;
+        drop(first);
+        let third = ben.stream("/api/stream/notifications").await;
+        drop(second);
+        let with_cleo = cleo.stream("/api/stream").await;
+        assert_eq!(told(&mut stream).await, (cleo.id().to_owned(), true));
+        drop(with_cleo);
+        assert_eq!(told(&mut stream).await, (cleo.id().to_owned(), false));
+        drop(third);
+        assert_eq!(told(&mut stream).await, (ben.id().to_owned(), false));
+        // What was told and what is looked up agree.
+        assert_eq!(presence(&ben, &anna).await["online"], false);
+    }
+}
+
+#[tokio::test]
+async fn a_new_friend_is_heard_on_an_open_stream_and_one_who_is_none_is_not() {
+    let (anna, ben, cleo) = tokio::join!(person("anna"), person("ben"), person("cleo"));
+    anna.befriend(&cleo).await;
+    let mut streams = [anna.stream("/api/stream").await, anna.stream("/api/stream/online-status").await];
+    // Ben is nobody to Anna yet.
+    let stream = ben.stream("/api/stream").await;
+    seen(&ben, &anna, true).await;
+    drop(stream);
+    seen(&ben, &anna, false).await;
+    anna.befriend(&ben).await;
+    let stream = ben.stream("/api/stream").await;
+    for mine in &mut streams {
+        assert_eq!(told(mine).await, (ben.id().to_owned(), true));
+    }
+    let _ = anna.client.delete(format!("/api/friends/{}", ben.id())).answer().await.is(204);
+    drop(stream);
+    seen(&ben, &anna, false).await;
+    let _with_cleo = cleo.stream("/api/stream").await;
+    for mine in &mut streams {
+        assert_eq!(told(mine).await, (cleo.id().to_owned(), true), "nothing of Ben's");
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_friends_says_who_is_there() {
+    let (anna, ben) = tokio::join!(person("anna"), person("ben"));
+    anna.befriend(&ben).await;
+    let _stream = ben.stream("/api/stream").await;
+    let online = seen(&ben, &anna, true).await;
+    let friends: Value = anna.get("/api/friends").await;
+    assert_eq!(friends["items"][0]["presence"], online);
+}
+
+#[tokio::test]
+async fn a_block_hides_presence_both_ways() {
+    let (anna, ben) = tokio::join!(person("anna"), person("ben"));
+    let (_with_anna, _with_ben) = (anna.stream("/api/stream").await, ben.stream("/api/stream").await);
+    seen(&ben, &anna, true).await;
+    seen(&anna, &ben, true).await;
+    let _ = anna.client.post("/api/friends/blocks").json(&json!({ "user_id": ben.id() })).answer().await.is(201);
+    for (of, by) in [(&ben, &anna), (&anna, &ben)] {
+        let hidden = json!({ "user_id": of.id(), "online": false, "last_seen_at": null });
+        assert_eq!(presence(of, by).await, hidden);
+    }
+}
+
+#[tokio::test]
+async fn who_comes_back_inside_the_grace_was_never_gone() {
+    let start =
+        || Plaza::options().variable("presence_grace_ms", "600000").start().unwrap_or_else(|why| panic!("{why}"));
+    let plaza = tokio::task::spawn_blocking(start).await.expect("the start does not panic");
+    let client = plaza.client();
+    let (anna, ben, cleo) =
+        tokio::join!(Person::new(&client, "anna"), Person::new(&client, "ben"), Person::new(&client, "cleo"));
+    anna.befriend(&ben).await;
+    anna.befriend(&cleo).await;
+    let mut stream = anna.stream("/api/stream/online-status").await;
+    let first = ben.stream("/api/stream").await;
+    assert_eq!(told(&mut stream).await, (ben.id().to_owned(), true));
+    let since = presence(&ben, &anna).await;
+    drop(first);
+    let _again = ben.stream("/api/stream").await;
+    let _with_cleo = cleo.stream("/api/stream").await;
+    assert_eq!(told(&mut stream).await, (cleo.id().to_owned(), true), "nothing of Ben's");
+    assert_eq!(presence(&ben, &anna).await, since);
+}
