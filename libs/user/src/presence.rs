@@ -83,8 +83,8 @@ async fn take(change: &Change<'_>, report: &Report<'_>, users: &[UserId], lifeti
     let mut standing = lock(change, users).await?;
     let open = Hold { until: None, seen_at: now };
     let grace = Hold { until: Some(now.after(lifetimes.grace)), seen_at: now };
-    let known = |ids: &[UserId]| ids.iter().filter(|id| users.contains(id)).copied().collect::<Vec<_>>();
-    let (opened, closed) = (known(&report.opened), known(&report.closed));
+    let (opened, rest): (Vec<UserId>, Vec<UserId>) = users.iter().partition(|user| report.opened.contains(user));
+    let closed: Vec<UserId> = rest.into_iter().filter(|user| report.closed.contains(user)).collect();
     hold(change, report.relay, &opened, open).await?;
     hold(change, report.relay, &closed, grace).await?;
     let came = opened.iter().filter_map(|user| presence::change(&standing.remove(user)?, &[open], now)).collect();
