@@ -12,7 +12,6 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     if plaza_stream::rooms(caller.user_id, Some(room)).await?.is_empty() {
         return Err(Problem::not_found());
     }
-    let channels =
-        [Channel::membership(room, caller.user_id), Channel::messages(room), Channel::room(room)];
+    let channels = [Channel::membership(room, caller.user_id), Channel::messages(room), Channel::room(room)];
     grip::hold(&request, &caller, &channels)
 }
