@@ -192,7 +192,8 @@ async fn end_holds(change: &Change<'_>, users: &[UserId], now: Timestamp) -> Res
 /// Those of these who have an account, in the order of their ids, each once. There is a row for each of them from here on, so that
 /// changes need not lock what is not there: of such locks two can be in each other's way.
 async fn prepare(database: &Database, users: impl Iterator<Item = &UserId>) -> Result<Vec<UserId>, Problem> {
-    let users: Vec<UserId> = BTreeSet::from_iter(users.copied()).into_iter().collect();
+    let users: BTreeSet<UserId> = users.copied().collect();
+    let users = Vec::from_iter(users);
     if users.is_empty() {
         return Ok(users);
     }
