@@ -71,6 +71,14 @@ async fn in_rooms(minji: &mut Caller, junho: &mut Caller, third: &Person, room_i
     junho.call(Method::POST, &format!("/api/messages/{room_id}/typing"), None, 204).await;
 }
 
+/// Everything that one can do with notifications but list them.
+async fn notifications(person: &mut Caller) {
+    person.get("/api/notifications/unread-count").await;
+    let preferences = person.get("/api/notifications/preferences").await;
+    person.call(Method::PUT, "/api/notifications/preferences", Some(preferences), 200).await;
+    person.post("/api/notifications/read", json!({ "all": true }), 200).await;
+}
+
 #[tokio::test]
 async fn every_grant_is_used_and_none_is_missing() {
     let operator = Credentials::unique("minji");
@@ -150,10 +158,7 @@ async fn every_grant_is_used_and_none_is_missing() {
         page["items"].as_array().unwrap().iter().any(|item| item["kind"] == "message").then_some(())
     })
     .await;
-    junho.get("/api/notifications/unread-count").await;
-    let preferences = junho.get("/api/notifications/preferences").await;
-    junho.call(Method::PUT, "/api/notifications/preferences", Some(preferences), 200).await;
-    junho.post("/api/notifications/read", json!({ "all": true }), 200).await;
+    notifications(&mut junho).await;
     eventually(Duration::from_secs(10), "the message in the statistics", async || {
         let stats = minji.get("/api/stats").await;
         stats["items"].as_array().unwrap().iter().any(|day| day["messages_sent"] != 0).then_some(())

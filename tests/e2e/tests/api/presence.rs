@@ -50,7 +50,9 @@ async fn whoever_holds_a_stream_is_online() {
         drop(stream);
         let offline = seen(&ben, &anna, false).await;
         let times = [&online, &offline].map(|presence| presence["last_seen_at"].as_str().expect("a time").to_owned());
-        times.iter().for_each(|time| check::is_time(time));
+        for time in &times {
+            check::is_time(time);
+        }
         assert!(times[0] <= times[1], "{times:?}");
     }
     assert_eq!(presence(&anna, &ben).await["online"], false, "a request alone is no presence");
