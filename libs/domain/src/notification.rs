@@ -94,6 +94,14 @@ pub struct About {
     pub actor: Option<UserId>,
 }
 
+/// How much somebody has not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Unread {
+    /// How many notifications.
+    pub unread_count: u64,
+}
+
 /// Somebody asks to be friends.
 pub fn of_request(request: &FriendRequest) -> Notice {
     let data = json!({"friend_request_id": request.id, "user_id": request.requester_id});

@@ -16,7 +16,7 @@ pub const AFTER_EVERY_ID: &str = "g";
 
 /// One page of a list.
 #[derive(Debug, Clone, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
 pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,

@@ -8,6 +8,7 @@ pub const TYPE_BASE: &str = "https://plaza.dev/problems/";
 
 /// One thing that is wrong with one field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FieldError {
     /// The field's name in the body, or the parameter's in the query.
     pub field: Cow<'static, str>,
@@ -92,17 +93,6 @@ impl Problem {
 
     /// The document (RFC 9457) for the request of this id.
     pub fn document(&self, request_id: &str) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Document<'a> {
-            r#type: String,
-            title: &'static str,
-            status: u16,
-            detail: &'a str,
-            code: &'a str,
-            #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            errors: &'a [FieldError],
-            request_id: &'a str,
-        }
         let document = Document {
             r#type: [TYPE_BASE, self.code].concat(),
             title: title(self.status),
@@ -114,6 +104,27 @@ impl Problem {
         };
         serde_json::to_vec(&document).unwrap_or_default()
     }
+}
+
+/// What a refusal looks like to the client.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Problem"))]
+pub struct Document<'a> {
+    /// A URI that names the kind of problem.
+    r#type: String,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What happened and what would help, for people.
+    detail: &'a str,
+    /// A stable code, for programs.
+    code: &'a str,
+    /// What is wrong field by field; only with 422.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    /// The request's id, for the log.
+    request_id: &'a str,
 }
 
 /// The reason phrase (RFC 9110, section 15) of the statuses that are used here.

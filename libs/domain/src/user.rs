@@ -271,6 +271,7 @@ pub struct Tokens {
     /// A JWT (RFC 9068), for the `Authorization` header.
     pub access_token: String,
     /// Always `bearer`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = "bearer")))]
     pub token_type: &'static str,
     /// Seconds until the access token ends.
     pub expires_in: u64,
@@ -294,6 +295,24 @@ pub struct Session {
     pub current: bool,
 }
 
+/// Several users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Users {
+    /// Those who exist, in the order in which they were asked for.
+    pub items: Vec<User>,
+}
+
+/// What opens a stream, once, where no header can be set.
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Ticket {
+    /// For the query parameter `ticket`.
+    pub ticket: String,
+    /// Seconds until it is of no more use.
+    pub expires_in: u64,
+}
+
 /// Whether somebody is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -304,6 +323,14 @@ pub struct Presence {
     pub online: bool,
     /// When they were last there, if they ever were.
     pub last_seen_at: Option<Timestamp>,
+}
+
+/// Whether several users are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Presences {
+    /// Of those who exist, in the order in which they were asked for.
+    pub items: Vec<Presence>,
 }
 
 /// An account came to be.

@@ -3,7 +3,7 @@
 use crate::{Request, guest};
 use plaza_domain::Problem;
 use plaza_domain::id::UserId;
-use plaza_domain::user::{Presence, User};
+use plaza_domain::user::{Presence, Presences, User, Users};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::{HashMap, HashSet};
@@ -83,10 +83,6 @@ impl Answer {
 
 /// Asks the user context who these are, on the caller's behalf. At most a hundred; those who do not exist are left out.
 pub async fn users(request: &Request, ids: &[UserId]) -> Result<Vec<User>, Problem> {
-    #[derive(Deserialize)]
-    struct Users {
-        items: Vec<User>,
-    }
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -98,10 +94,6 @@ pub async fn users(request: &Request, ids: &[UserId]) -> Result<Vec<User>, Probl
 
 /// Asks the user context whether these are there, on the caller's behalf. At most a hundred; those who do not exist are left out.
 pub async fn presences(request: &Request, ids: &[UserId]) -> Result<HashMap<UserId, Presence>, Problem> {
-    #[derive(Deserialize)]
-    struct Presences {
-        items: Vec<Presence>,
-    }
     if ids.is_empty() {
         return Ok(HashMap::new());
     }

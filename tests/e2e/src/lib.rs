@@ -6,3 +6,4 @@ pub mod forge;
 pub mod load;
 pub mod routes;
 pub mod statistics;
+pub mod town;

@@ -1,10 +1,12 @@
-//! Every route of the application, with what the tests need to call it. A test compares this table with the manifest,
-//! so a new route cannot come without its refusals being tested.
+//! Every operation of the application, as the OpenAPI document has it. The document is compared with the manifest, so a new
+//! route cannot come without its refusals being tested.
+
+use std::fs;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Who may call a route.
+/// Who may call an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Anybody.
@@ -17,7 +19,7 @@ pub enum Access {
     EventsKey,
 }
 
-/// What a route takes as its body.
+/// What an operation takes as its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Takes {
     /// Nothing.
@@ -28,173 +30,160 @@ pub enum Takes {
     OptionalJson,
     /// A form.
     Form,
+    /// Something else: a picture, an event.
+    Other,
 }
 
 /// One method of one route.
 #[derive(Clone, Debug)]
 pub struct Operation {
+    /// Its name in the document.
+    pub id: String,
     /// The method.
     pub method: Method,
-    /// The route as in the manifest.
-    pub route: &'static str,
+    /// The path as in the document, with `{names}`.
+    pub route: String,
     /// Who may.
     pub access: Access,
     /// Its body.
     pub takes: Takes,
-}
-
-impl Operation {
-    /// A path of this route: parameters stand for things that do not exist but could.
-    pub fn path(&self) -> String {
-        self.route
-            .split('/')
-            .map(|segment| if segment.starts_with(':') { NOBODY } else { segment })
-            .collect::<Vec<_>>()
-            .join("/")
-    }
+    /// The whole description.
+    pub document: Value,
 }
 
 /// A well-formed id of nothing (UUID version 7 of the year 2020).
 pub const NOBODY: &str = "016f5e66-e800-7000-8000-000000000000";
 
+impl Operation {
+    fn new(route: &str, method: &str, document: &Value) -> Self {
+        let schemes = document["security"].as_array().into_iter().flatten().filter_map(Value::as_object);
+        let schemes: Vec<&str> = schemes.flat_map(|scheme| scheme.keys()).map(String::as_str).collect();
+        let access = match schemes {
+            schemes if schemes.is_empty() => Access::Public,
+            schemes if schemes.contains(&"events_key") => Access::EventsKey,
+            schemes if schemes.contains(&"ticket") => Access::TokenOrTicket,
+            _ => Access::Token,
+        };
+        let body = &document["requestBody"];
+        let media_type = body["content"].as_object().and_then(|content| content.keys().next());
+        let takes = match media_type.map(String::as_str) {
+            None => Takes::Nothing,
+            Some("application/json") if body["required"] == true => Takes::Json,
+            Some("application/json") => Takes::OptionalJson,
+            Some("application/x-www-form-urlencoded") => Takes::Form,
+            Some(_) => Takes::Other,
+        };
+        Self {
+            id: document["operationId"].as_str().unwrap_or_else(|| panic!("{method} {route} has no name")).to_owned(),
+            method: method.to_uppercase().parse().unwrap_or_else(|_| panic!("{method} is no method")),
+            route: route.to_owned(),
+            access,
+            takes,
+            document: document.clone(),
+        }
+    }
+
+    /// A path of this route, its query included where there must be one: parameters stand for things that do not exist but could.
+    pub fn path(&self) -> String {
+        self.path_with(|_| NOBODY.to_owned())
+    }
+
+    /// The path of the document's examples, with the query that must be there.
+    pub fn example_path(&self) -> String {
+        self.path_with(|parameter| parameter["example"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn path_with(&self, segment: impl Fn(&Value) -> String) -> String {
+        let mut path = self.route.clone();
+        let mut query = Vec::new();
+        for parameter in self.document["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap_or_default();
+            match (parameter["in"].as_str(), parameter["required"].as_bool()) {
+                (Some("path"), _) => path = path.replace(&format!("{{{name}}}"), &segment(parameter)),
+                (Some("query"), Some(true)) => {
+                    query.push(format!("{name}={}", parameter["example"].as_str().unwrap_or_default()));
+                }
+                _ => {}
+            }
+        }
+        if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) }
+    }
+
+    /// The document's examples of its body.
+    pub fn bodies(&self) -> Vec<Value> {
+        let content = self.document["requestBody"]["content"].as_object().and_then(|content| content.values().next());
+        let examples = content.and_then(|content| content["examples"].as_object());
+        examples.into_iter().flatten().map(|(_, example)| example["value"].clone()).collect()
+    }
+
+    /// The media type of its body; empty where it takes none.
+    pub fn media_type(&self) -> &str {
+        let content = self.document["requestBody"]["content"].as_object();
+        content.and_then(|content| content.keys().next()).map_or("", String::as_str)
+    }
+
+    /// Whether a success is of this media type.
+    pub fn answers_with(&self, media_type: &str) -> bool {
+        self.document["responses"]["200"]["content"].get(media_type).is_some()
+    }
+
+    /// Whether it changes nothing.
+    pub fn only_reads(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD)
+    }
+
+    /// A body that it would understand, though it names nothing that exists.
+    pub fn body(&self) -> Value {
+        self.bodies().into_iter().next().unwrap_or_else(|| Value::Object(serde_json::Map::default()))
+    }
+}
+
+/// The OpenAPI document.
+///
+/// # Panics
+/// If it cannot be read.
+pub fn document() -> Value {
+    let root = plaza_test_support::manifest();
+    let path = root.with_file_name("functions/ops/openapi/openapi.json");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Every method of every route.
 pub fn operations() -> Vec<Operation> {
-    use Access::{EventsKey, Public, Token, TokenOrTicket};
-    use Takes::{Form, Json, Nothing, OptionalJson};
-    let (get, post, put, patch, delete) = (Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE);
-    [
-        (&post, "/api/auth/register", Public, Json),
-        (&post, "/api/auth/login", Public, Form),
-        (&post, "/api/auth/login/json", Public, Json),
-        (&post, "/api/auth/refresh", Public, Json),
-        (&post, "/api/auth/logout", Token, OptionalJson),
-        (&put, "/api/auth/password", Token, Json),
-        (&get, "/api/auth/sessions", Token, Nothing),
-        (&delete, "/api/auth/sessions/:id", Token, Nothing),
-        (&get, "/api/profile/me", Token, Nothing),
-        (&patch, "/api/profile/me", Token, Json),
-        (&delete, "/api/profile/me", Token, Json),
-        (&get, "/api/profile/:user_id", Token, Nothing),
-        (&get, "/api/users", Token, Nothing),
-        (&get, "/api/users/search", Token, Nothing),
-        (&get, "/api/users/presence", Token, Nothing),
-        (&post, "/api/users/me/heartbeat", Token, Nothing),
-        (&post, "/api/friends/request", Token, Json),
-        (&get, "/api/friends/requests", Token, Nothing),
-        (&post, "/api/friends/requests/:id/accept", Token, Nothing),
-        (&post, "/api/friends/requests/:id/reject", Token, Nothing),
-        (&delete, "/api/friends/requests/:id", Token, Nothing),
-        (&get, "/api/friends", Token, Nothing),
-        (&get, "/api/friends/search", Token, Nothing),
-        (&get, "/api/friends/blocks", Token, Nothing),
-        (&post, "/api/friends/blocks", Token, Json),
-        (&delete, "/api/friends/blocks/:user_id", Token, Nothing),
-        (&delete, "/api/friends/:user_id", Token, Nothing),
-        (&get, "/api/chat-rooms", Token, Nothing),
-        (&post, "/api/chat-rooms", Token, Json),
-        (&get, "/api/chat-rooms/:room_id", Token, Nothing),
-        (&patch, "/api/chat-rooms/:room_id", Token, Json),
-        (&delete, "/api/chat-rooms/:room_id", Token, Nothing),
-        (&get, "/api/chat-rooms/:room_id/participants", Token, Nothing),
-        (&post, "/api/chat-rooms/:room_id/participants", Token, Json),
-        (&delete, "/api/chat-rooms/:room_id/participants/:user_id", Token, Nothing),
-        (&get, "/api/messages/:room_id", Token, Nothing),
-        (&post, "/api/messages/:room_id", Token, Json),
-        (&get, "/api/messages/:room_id/:message_id", Token, Nothing),
-        (&patch, "/api/messages/:room_id/:message_id", Token, Json),
-        (&delete, "/api/messages/:room_id/:message_id", Token, Nothing),
-        (&put, "/api/messages/:room_id/:message_id/reactions", Token, Nothing),
-        (&delete, "/api/messages/:room_id/:message_id/reactions", Token, Nothing),
-        (&post, "/api/messages/:room_id/read", Token, Json),
-        (&post, "/api/messages/:room_id/typing", Token, Nothing),
-        (&get, "/api/notifications", Token, Nothing),
-        (&get, "/api/notifications/unread-count", Token, Nothing),
-        (&post, "/api/notifications/read", Token, Json),
-        (&get, "/api/notifications/preferences", Token, Nothing),
-        (&put, "/api/notifications/preferences", Token, Json),
-        (&post, "/api/stream/ticket", Token, Nothing),
-        (&get, "/api/stream", TokenOrTicket, Nothing),
-        (&get, "/api/stream/messages/:room_id", TokenOrTicket, Nothing),
-        (&get, "/api/stream/notifications", TokenOrTicket, Nothing),
-        (&get, "/api/stream/online-status", TokenOrTicket, Nothing),
-        (&get, "/api/stats", Token, Nothing),
-        (&get, "/api/messages/search", Token, Nothing),
-        (&post, "/events/chat", EventsKey, Nothing),
-        (&post, "/events/chat-index", EventsKey, Nothing),
-        (&post, "/events/notification", EventsKey, Nothing),
-        (&post, "/events/friend", EventsKey, Nothing),
-        (&post, "/events/analytics", EventsKey, Nothing),
-        (&post, "/events/presence", EventsKey, Nothing),
-        (&get, "/health", Public, Nothing),
-        (&get, "/ready", Public, Nothing),
-    ]
-    .into_iter()
-    .map(|(method, route, access, takes)| Operation { method: method.clone(), route, access, takes })
-    .collect()
+    operations_of(&document())
 }
 
-/// The public HTTP routes of a manifest (`spin.toml`, version 2), sorted. Private ones (`route = { private = true }`)
-/// cannot be reached from outside.
-///
-/// # Errors
-/// If the text is not a manifest.
-pub fn manifest_routes(manifest: &str) -> Result<Vec<String>, String> {
-    let manifest: toml::Table = manifest.parse().map_err(|error| format!("{error}"))?;
-    let triggers = manifest.get("trigger").and_then(|trigger| trigger.get("http")).and_then(toml::Value::as_array);
-    let triggers = triggers.ok_or("the manifest has no [[trigger.http]]")?;
-    let routes = triggers.iter().filter_map(|trigger| trigger.get("route").and_then(toml::Value::as_str));
-    let mut routes: Vec<String> = routes.map(str::to_owned).collect();
-    routes.sort_unstable();
-    Ok(routes)
-}
-
-/// A body that this operation would understand, though it names nothing that exists.
-pub fn body(operation: &Operation) -> Value {
-    match operation.route {
-        "/api/auth/register" => json!({ "email": "x", "username": "x", "password": "x" }),
-        "/api/auth/login/json" => json!({ "email": "nobody@example.com", "password": "not a password of anyone" }),
-        "/api/auth/refresh" => json!({ "refresh_token": "nothing" }),
-        "/api/auth/password" => json!({ "current_password": "x", "new_password": "not a password of anyone" }),
-        "/api/profile/me" => json!({ "display_name": "x" }),
-        "/api/friends/request" => json!({ "target_user_id": NOBODY }),
-        "/api/friends/blocks" => json!({ "user_id": NOBODY }),
-        "/api/chat-rooms" => json!({ "room_type": "direct", "participant_ids": [NOBODY] }),
-        "/api/notifications/read" => json!({ "all": true }),
-        "/api/notifications/preferences" => json!({ "kinds": {}, "muted_rooms": [] }),
-        "/api/chat-rooms/:room_id" => json!({ "name": "x" }),
-        "/api/chat-rooms/:room_id/participants" => json!({ "user_ids": [NOBODY] }),
-        "/api/messages/:room_id" | "/api/messages/:room_id/:message_id" => json!({ "content": "x" }),
-        "/api/messages/:room_id/read" => json!({ "seq": 1 }),
-        _ => json!({}),
-    }
+/// Every method of every route of a document.
+pub fn operations_of(document: &Value) -> Vec<Operation> {
+    let routes = document["paths"].as_object().into_iter().flatten();
+    let of_route = |(route, methods): (&String, &Value)| {
+        let methods = methods.as_object().into_iter().flatten();
+        methods.map(|(method, document)| Operation::new(route, method, document)).collect::<Vec<_>>()
+    };
+    routes.flat_map(of_route).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn operation(id: &str) -> Operation {
+        operations().into_iter().find(|operation| operation.id == id).unwrap_or_else(|| panic!("no operation {id}"))
+    }
+
     #[test]
-    fn a_manifests_public_routes_are_read() {
-        let manifest = r#"
-            spin_manifest_version = 2
-            [[trigger.http]]
-            route = "/b/:id"
-            component = "b"
-            [[trigger.http]]
-            route = { private = true }
-            component = "c"
-            [[trigger.http]]
-            route = "/a"
-            component = "a"
-        "#;
-        assert_eq!(manifest_routes(manifest).expect("a manifest"), ["/a", "/b/:id"]);
-        assert!(manifest_routes("x = 1").is_err());
+    fn the_document_is_read() {
+        assert_eq!((operation("register").access, operation("register").takes), (Access::Public, Takes::Json));
+        assert_eq!((operation("logOut").access, operation("logOut").takes), (Access::Token, Takes::OptionalJson));
+        assert_eq!((operation("logIn").access, operation("logIn").takes), (Access::Public, Takes::Form));
+        assert_eq!(operation("streamAll").access, Access::TokenOrTicket);
+        assert_eq!(operation("receiveForNotification").access, Access::EventsKey);
     }
 
     #[test]
     fn paths_stand_for_things_that_could_exist() {
-        let operation =
-            operations().into_iter().find(|o| o.route == "/api/friends/requests/:id/accept").expect("the route");
-        assert_eq!(operation.path(), format!("/api/friends/requests/{NOBODY}/accept"));
+        assert_eq!(operation("acceptFriendRequest").path(), format!("/api/friends/requests/{NOBODY}/accept"));
+        assert!(operation("searchUsers").path().starts_with("/api/users/search?q="));
     }
 }

@@ -3,17 +3,11 @@
 
 use plaza_domain::id::NotificationId;
 use plaza_domain::input::Invalid;
-use plaza_domain::notification::READ_AT_ONCE_MAX;
+use plaza_domain::notification::{READ_AT_ONCE_MAX, Unread};
 use plaza_kit::{Database, Problem, Reply, Request, auth, clock, reply};
 use plaza_notification::Inbox;
-use serde::Serialize;
 
 plaza_kit::function!(handle);
-
-#[derive(Serialize)]
-struct Unread {
-    unread_count: u64,
-}
 
 /// What is to be marked.
 enum Wanted {

@@ -1,14 +1,9 @@
 //! `GET /api/notifications/unread-count`: how many notifications the caller has not read.
 
+use plaza_domain::notification::Unread;
 use plaza_kit::{Database, Problem, Reply, Request, auth, reply};
-use serde::Serialize;
 
 plaza_kit::function!(handle);
-
-#[derive(Serialize)]
-struct Unread {
-    unread_count: u64,
-}
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {

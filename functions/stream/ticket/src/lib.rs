@@ -3,19 +3,11 @@
 //! It takes an `Idempotency-Key` as every POST does, but a repeat gets a new ticket: the first one may be used up or over by
 //! then, and one that nobody uses ends by itself.
 
-use plaza_domain::user::TICKET_LIFETIME;
+use plaza_domain::user::{TICKET_LIFETIME, Ticket};
 use plaza_kit::store::once;
 use plaza_kit::{Problem, Reply, Request, auth, reply};
-use serde::Serialize;
 
 plaza_kit::function!(handle);
-
-#[derive(Serialize)]
-struct Ticket {
-    ticket: String,
-    /// Seconds.
-    expires_in: u64,
-}
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "POST" {

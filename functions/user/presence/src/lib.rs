@@ -1,17 +1,11 @@
 //! `GET /api/users/presence?user_ids=…`: whether up to a hundred users are there, in the order in which they were asked for. Those
 //! who do not exist are left out; those who are hidden from the caller by a block were never there.
 
-use plaza_domain::user::Presence;
+use plaza_domain::user::Presences;
 use plaza_kit::{Database, Problem, Reply, Request, auth, lookup, reply};
 use plaza_user::presence;
-use serde::Serialize;
 
 plaza_kit::function!(handle);
-
-#[derive(Serialize)]
-struct Presences {
-    items: Vec<Presence>,
-}
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {

@@ -1,18 +1,12 @@
 //! `GET /api/users?user_ids=…`: looks up to a hundred users up at once, in the order in which they were asked for.
 //! Those that do not exist are left out.
 
-use plaza_domain::user::User;
+use plaza_domain::user::Users;
 use plaza_kit::store::{Column, placeholders};
 use plaza_kit::{Database, Problem, Reply, Request, auth, reply};
-use serde::Serialize;
 use std::collections::HashMap;
 
 plaza_kit::function!(handle);
-
-#[derive(Serialize)]
-struct Users {
-    items: Vec<User>,
-}
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {

@@ -1,0 +1,185 @@
+//! Accounts, sessions, profiles.
+
+use crate::example::{self, AT, JUNHO, PASSWORD, REFRESH_TOKEN, SESSION};
+use crate::operation::{Body, Operation, delete, get, patch, post, put};
+use plaza_domain::id::{SessionId, UserId};
+use plaza_domain::page::Page;
+use plaza_domain::user::{
+    DISPLAY_NAME_LENGTH_MAX, DisplayName, EMAIL_LENGTH_MAX, Email, LOOKUP_USERS_MAX, Password, Profile,
+    SEARCH_LENGTH_MIN, Session, Tokens, User, Username, Users,
+};
+use serde_json::json;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    let mut operations = beginning();
+    operations.extend(sessions());
+    operations.extend(profiles());
+    operations
+}
+
+/// It answers with tokens, which are not for caches.
+fn tokens(operation: Operation, description: &'static str) -> Operation {
+    const NO_STORE: &str = "Tokens are not for caches (RFC 6749, section 5.1).";
+    operation.answers::<Tokens>(200, description, example::tokens()).with_header(
+        "Cache-Control",
+        NO_STORE,
+        json!({ "type": "string", "const": "no-store" }),
+    )
+}
+
+fn beginning() -> Vec<Operation> {
+    vec![
+        post("/api/auth/register", "register", "Makes an account")
+            .public()
+            .takes(
+                Body::json()
+                    .required::<Email>("email")
+                    .required::<Username>("username")
+                    .required::<Password>("password")
+                    .optional::<DisplayName>("display_name")
+                    .example(
+                        "dana",
+                        json!({
+                            "email": "dana.jung@example.com", "username": "dana.jung", "password": PASSWORD,
+                            "display_name": "정다나",
+                        }),
+                    ),
+            )
+            .answers::<Profile>(201, "The own profile.", example::profile())
+            .refuses(409, &["username_taken", "email_taken"]),
+        tokens(
+            post("/api/auth/login", "logIn", "Begins a session, as OAuth 2 has it")
+                .about(
+                    "The password form of OAuth 2 (RFC 6749, section 4.3.2). `username` is an address or a user name.",
+                )
+                .public()
+                .takes(
+                    Body::form()
+                        .required::<String>("username")
+                        .required::<String>("password")
+                        .example("minji", json!({ "username": "minji.kim", "password": PASSWORD })),
+                ),
+            "The session's tokens.",
+        )
+        .refuses(400, &["malformed_json"])
+        .refuses(401, &["invalid_credentials"]),
+        tokens(
+            post("/api/auth/login/json", "logInByJson", "Begins a session")
+                .about("With the address as `email`, or the user name as `username`.")
+                .public()
+                .takes(
+                    Body::json()
+                        .optional::<String>("email")
+                        .optional::<String>("username")
+                        .required::<String>("password")
+                        .also(
+                            "anyOf",
+                            json!([
+                                { "required": ["email"], "properties": { "email": { "type": "string" } } },
+                                { "required": ["username"], "properties": { "username": { "type": "string" } } },
+                            ]),
+                        )
+                        .example("minji", json!({ "email": "minji.kim@example.com", "password": PASSWORD })),
+                ),
+            "The session's tokens.",
+        )
+        .refuses(401, &["invalid_credentials"]),
+        tokens(
+            post("/api/auth/refresh", "refresh", "Gives a session new tokens")
+                .about(
+                    "The old refresh token is used up. One that comes a second time ends the session: it was stolen.",
+                )
+                .public()
+                .takes(
+                    Body::json()
+                        .required::<String>("refresh_token")
+                        .example("minji", json!({ "refresh_token": REFRESH_TOKEN })),
+                ),
+            "The session's new tokens.",
+        )
+        .refuses(401, &["invalid_refresh_token"]),
+    ]
+}
+
+fn sessions() -> Vec<Operation> {
+    vec![
+        post("/api/auth/logout", "logOut", "Ends this session, or every session")
+            .about("At once: tokens stop working, streams end.")
+            .takes(
+                Body::json()
+                    .optional::<bool>("all")
+                    .may_be_absent()
+                    .example("this session", json!({}))
+                    .example("every session", json!({ "all": true })),
+            )
+            .answers_nothing(204, "It has ended."),
+        put("/api/auth/password", "changePassword", "Changes the password")
+            .about("This session goes on, all others end at once.")
+            .takes(
+                Body::json()
+                    .required::<String>("current_password")
+                    .required::<Password>("new_password")
+                    .example("new", json!({ "current_password": PASSWORD, "new_password": "wrong mule accumulator" })),
+            )
+            .answers_nothing(204, "It is changed.")
+            .refuses(403, &["wrong_password"]),
+        get("/api/auth/sessions", "listSessions", "The own sessions")
+            .about("Newest first.")
+            .list()
+            .answers::<Page<Session>>(
+                200,
+                "The sessions.",
+                example::page(&json!({
+                    "id": SESSION, "device": "Mozilla/5.0", "created_at": AT, "last_used_at": AT, "current": true,
+                })),
+            ),
+        delete("/api/auth/sessions/:id", "revokeSession", "Ends one of the own sessions")
+            .about("This one or another, at once.")
+            .segment::<SessionId>("id", "Which session.", SESSION)
+            .answers_nothing(204, "It has ended."),
+    ]
+}
+
+fn profiles() -> Vec<Operation> {
+    let lookup = json!({
+        "type": "string",
+        "description": format!("At most {LOOKUP_USERS_MAX} ids, with commas between them."),
+        "pattern": format!("^[^,]*(,[^,]*){{0,{}}}$", LOOKUP_USERS_MAX - 1),
+        "minLength": 1,
+    });
+    vec![
+        get("/api/profile/me", "getOwnProfile", "The own profile").refuses(404, &["not_found"]).answers::<Profile>(
+            200,
+            "The own profile.",
+            example::profile(),
+        ),
+        patch("/api/profile/me", "updateOwnProfile", "Changes the own profile")
+            .takes(
+                Body::json()
+                    .optional::<DisplayName>("display_name")
+                    .example("name", json!({ "display_name": "민지 🌱" })),
+            )
+            .refuses(404, &["not_found"])
+            .answers::<Profile>(200, "The own profile.", example::profile()),
+        get("/api/profile/:user_id", "getProfile", "Somebody's profile")
+            .segment::<UserId>("user_id", "Whose.", JUNHO)
+            .answers::<User>(200, "The user.", example::junho()),
+        get("/api/users", "lookUpUsers", "Several users at once")
+            .about("In the order in which they were asked for. Those who do not exist are left out.")
+            .query_required("user_ids", "Who.", lookup, JUNHO.into())
+            .answers::<Users>(200, "Those who exist.", json!({ "items": [example::junho()] })),
+        get("/api/users/search", "searchUsers", "Finds users")
+            .about("By the whole of an address, or by the beginning of a user name or display name.")
+            .query_required(
+                "q",
+                "An address, or the beginning of a name.",
+                json!({ "type": "string", "anyOf": [
+                    { "minLength": SEARCH_LENGTH_MIN, "maxLength": DISPLAY_NAME_LENGTH_MAX },
+                    { "minLength": SEARCH_LENGTH_MIN, "maxLength": EMAIL_LENGTH_MAX, "pattern": "@" },
+                ] }),
+                "junho".into(),
+            )
+            .list()
+            .answers::<Page<User>>(200, "Those who were found, by user name.", example::page(&example::junho())),
+    ]
+}

@@ -1,0 +1,50 @@
+"""Whose token goes with which request.
+
+Most requests are Minji's, whose town the document's examples speak of. What ends a session or an account is asked in the name of
+somebody new each time, so that the rest goes on."""
+
+import itertools
+import json
+import os
+import urllib.request
+
+import schemathesis
+
+URL = os.environ["PLAZA_FUZZ_URL"]
+TOKEN = os.environ["PLAZA_FUZZ_TOKEN"]
+EVENTS_KEY = os.environ["PLAZA_FUZZ_EVENTS_KEY"]
+
+# What would end the one who asks.
+ENDING = {"logOut", "changePassword", "deleteAccount"}
+
+PASSWORD = "correct horse battery"
+numbers = itertools.count()
+
+
+def post(path, body):
+    request = urllib.request.Request(
+        URL + path, data=json.dumps(body).encode(), headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def somebody_new():
+    name = f"fuzz-{os.getpid()}-{next(numbers)}"
+    post("/api/auth/register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD})
+    return post("/api/auth/login/json", {"username": name, "password": PASSWORD})["access_token"]
+
+
+@schemathesis.auth(refresh_interval=None)
+class Tokens:
+    def get(self, case, context):
+        operation = case.operation.definition.raw
+        if any("events_key" in scheme for scheme in operation.get("security", [])):
+            return EVENTS_KEY
+        if operation.get("operationId") in ENDING:
+            return somebody_new()
+        return TOKEN if operation.get("security") else None
+
+    def set(self, case, data, context):
+        if data is not None:
+            case.headers["Authorization"] = f"Bearer {data}"
