@@ -7,6 +7,8 @@ use serde_json::json;
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
         receives("/events/notification", "receiveForNotification", "Events that somebody is told of"),
+        receives("/events/chat", "receiveForChat", "Events that the chat context needs"),
+        receives("/events/chat-index", "receiveForSearch", "Events that are made findable"),
         receives("/events/friend", "receiveForFriend", "Events that the friend context needs"),
         receives("/events/analytics", "receiveForAnalytics", "Events that are counted"),
     ]

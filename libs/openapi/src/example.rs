@@ -9,6 +9,8 @@ pub(crate) const MINJI: &str = "01990000-0000-7000-8000-000000000001";
 pub(crate) const JUNHO: &str = "01990000-0000-7000-8000-000000000002";
 pub(crate) const SEOYEON: &str = "01990000-0000-7000-8000-000000000003";
 pub(crate) const HARU: &str = "01990000-0000-7000-8000-000000000004";
+/// Minji blocks them.
+pub(crate) const GARAM: &str = "01990000-0000-7000-8000-000000000005";
 /// Minji's and Junho's direct room.
 pub(crate) const ROOM: &str = "01990000-0000-7000-8000-000000000011";
 /// Minji's group, with Junho.
@@ -27,14 +29,15 @@ pub(crate) const REFRESH_TOKEN: &str = "example-refresh-token";
 /// That session.
 pub(crate) const SESSION: &str = "01990000-0000-7000-8000-000000000051";
 /// Where the access tokens stand in the calls. The documents' examples show Minji's.
-const TOKENS: [&str; 4] = ["minji-access-token", "junho-access-token", "seoyeon-access-token", "haru-access-token"];
+const TOKENS: [&str; 5] =
+    ["minji-access-token", "junho-access-token", "seoyeon-access-token", "haru-access-token", "garam-access-token"];
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 /// When everything of the examples happened.
 pub(crate) const AT: &str = "2026-01-31T09:30:00.000Z";
 
 /// Who has an account, and who has none yet.
-const NAMES: [&str; 5] = ["minji.kim", "junho.park", "seoyeon.lee", "haru.choi", "dana.jung"];
+const NAMES: [&str; 6] = ["minji.kim", "junho.park", "seoyeon.lee", "haru.choi", "garam.yun", "dana.jung"];
 
 /// How to make the town. `names` are to be made unique, wherever they stand. Then each call in turn, its answer's status as given;
 /// what `take` points to (RFC 6901) in the answer is put wherever its name stands, in the calls that follow and in the document.
@@ -46,7 +49,7 @@ pub(crate) fn town() -> Value {
         })
     };
     let mut calls = Vec::new();
-    for (who, id) in [MINJI, JUNHO, SEOYEON, HARU].into_iter().enumerate() {
+    for (who, id) in [MINJI, JUNHO, SEOYEON, HARU, GARAM].into_iter().enumerate() {
         let (name, register) = (NAMES[who], "/api/auth/register".to_owned());
         let account = json!({ "email": format!("{name}@example.com"), "username": name, "password": PASSWORD });
         calls.push(call(None, "POST", register, account, 201, json!({ id: "/id" })));
@@ -64,6 +67,7 @@ pub(crate) fn town() -> Value {
         ask(junho, MINJI, 200, json!({})),
         ask(seoyeon, MINJI, 201, json!({ REQUEST_TO_MINJI: "/id" })),
         ask(minji, HARU, 201, json!({ REQUEST_BY_MINJI: "/id" })),
+        post(minji, "/api/friends/blocks", json!({ "user_id": GARAM }), 201, json!({})),
         post(
             minji,
             "/api/chat-rooms",
@@ -144,10 +148,24 @@ pub(crate) fn message() -> Value {
 }
 
 pub(crate) fn room() -> Value {
-    let participant = |id, name| json!({ "user_id": id, "username": name, "joined_at": AT });
     json!({
         "id": ROOM, "room_type": "direct", "name": null, "owner_id": null,
         "participants": [participant(MINJI, "minji.kim"), participant(JUNHO, "junho.park")],
         "last_message": message(), "unread_count": 0, "created_at": AT,
     })
+}
+
+pub(crate) fn participant(id: &str, username: &str) -> Value {
+    json!({ "user_id": id, "username": username, "joined_at": AT, "last_read_seq": 1 })
+}
+
+pub(crate) fn group() -> Value {
+    let mut group = room();
+    for (field, value) in
+        [("id", json!(GROUP)), ("room_type", json!("group")), ("name", json!("산책 🌳")), ("owner_id", json!(MINJI))]
+    {
+        group[field] = value;
+    }
+    group["last_message"] = Value::Null;
+    group
 }

@@ -1,6 +1,6 @@
 //! Friend requests, friendships, blocks.
 
-use crate::example::{self, HARU, JUNHO, MINJI, REQUEST_BY_MINJI, REQUEST_TO_MINJI, SEOYEON};
+use crate::example::{self, GARAM, HARU, JUNHO, MINJI, REQUEST_BY_MINJI, REQUEST_TO_MINJI, SEOYEON};
 use crate::operation::{Body, Operation, delete, get, post};
 use plaza_domain::friend::{BlockedUser, Friend, FriendRequest};
 use plaza_domain::id::{FriendRequestId, UserId};
@@ -23,7 +23,7 @@ pub(crate) fn operations() -> Vec<Operation> {
     let mut friend = example::junho();
     friend["presence"] = json!({ "user_id": JUNHO, "online": false, "last_seen_at": null });
     friend["friends_since"] = example::AT.into();
-    let blocked = json!({ "user": example::user(HARU, "haru.choi", "최하루"), "blocked_at": example::AT });
+    let blocked = json!({ "user": example::user(GARAM, "garam.yun", "윤가람"), "blocked_at": example::AT });
     vec![
         get("/api/friends", "listFriends", "The own friends")
             .about("With profile and presence, in the order in which they joined Plaza.")
@@ -81,7 +81,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .refuses(400, &["cannot_block_yourself"])
             .refuses(404, &["user_not_found"]),
         delete("/api/friends/blocks/:user_id", "unblockUser", "Ends a block")
-            .segment::<UserId>("user_id", "Of whom.", SEOYEON)
+            .segment::<UserId>("user_id", "Of whom.", GARAM)
             .answers_nothing(204, "It has ended."),
         get("/api/friends/requests", "listFriendRequests", "The friend requests that wait")
             .about("Newest first.")

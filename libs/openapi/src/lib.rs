@@ -116,6 +116,6 @@ pub fn text() -> String {
 
 const DESCRIPTION: &str = "JSON in and out, UTF-8. Ids are opaque strings. Times are RFC 3339 in UTC with milliseconds. \
 Refusals are problem details (RFC 9457) with a stable `code`. Lists take `limit` and `cursor`, and answer `items`, \
-`next_cursor` and `prev_cursor`.\n\nThe examples speak of a small town of four people. `x-example-town` has the calls that \
+`next_cursor` and `prev_cursor`.\n\nThe examples speak of a small town of five people. `x-example-town` has the calls that \
 make it; `/docs` makes one at the push of a button and puts its ids in the place of those that stand in the examples, so that \
 every example works.";

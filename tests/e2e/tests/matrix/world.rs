@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The key of those who bring events.
 pub(crate) const EVENTS_KEY: &str = "key-of-those-who-bring-events";
 
+/// The address of Plaza's operator.
+pub(crate) const OPERATOR_EMAIL: &str = "operator@example.com";
+
 /// A picture of one pixel.
 const PICTURE: &[u8] = include_bytes!("pixel.png");
 
@@ -28,7 +31,7 @@ impl World {
         static SHARED: OnceLock<World> = OnceLock::new();
         SHARED.get_or_init(|| {
             let keys = keys();
-            let mut options = Plaza::options().variable("events_key", EVENTS_KEY);
+            let mut options = Plaza::options().variable("events_key", EVENTS_KEY).variable("operators", OPERATOR_EMAIL);
             for name in ["token_signing_key", "token_keys"] {
                 options = options.variable(name, &keys[name].to_string());
             }
