@@ -14,7 +14,7 @@ pub mod notification;
 pub mod page;
 pub mod presence;
 pub mod problem;
-mod schema;
+pub mod schema;
 pub mod time;
 pub mod user;
 

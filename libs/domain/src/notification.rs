@@ -220,7 +220,7 @@ schema!(MutedRooms, {
         "required": ["room_id"],
         "properties": {
             "room_id": { "type": "string", "pattern": crate::schema::ID_PATTERN },
-            "muted_until": { "type": ["string", "null"], "format": "date-time" },
+            "muted_until": { "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "null" }] },
         },
     },
 });

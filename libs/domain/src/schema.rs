@@ -21,7 +21,7 @@ pub(crate) use schema;
 
 /// The canonical form of an id.
 #[cfg(feature = "schema")]
-pub(crate) const ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+pub const ID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 
 /// What [`one_line`](crate::input::one_line) lets through: no control or direction characters, and something to see.
 #[cfg(feature = "schema")]

@@ -9,6 +9,7 @@ use plaza_domain::chat::{
 };
 use plaza_domain::id::{MessageId, RoomId, UserId};
 use plaza_domain::page::Page;
+use plaza_domain::schema::ID_PATTERN;
 use serde_json::{Value, json};
 
 pub(crate) fn operations() -> Vec<Operation> {
@@ -119,7 +120,8 @@ fn participants() -> Vec<Operation> {
 }
 
 fn messages() -> Vec<Operation> {
-    let place = || json!({ "type": "string", "minLength": 1 });
+    // As in cursors, nothing is the same as leaving it out.
+    let place = || json!({ "type": "string", "pattern": format!("^([0-9]{{1,18}}|{})?$", ID_PATTERN.trim_matches(['^', '$'])) });
     vec![
         in_room(get("/api/messages/:room_id", "listMessages", "A page of a room's messages"), ROOM)
             .about(

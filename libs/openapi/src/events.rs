@@ -18,7 +18,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 fn receives(route: &'static str, id: &'static str, summary: &'static str) -> Operation {
     let event = json!({
         "type": "object",
-        "required": ["specversion", "id", "source", "type"],
+        "required": ["id", "type"],
         "properties": {
             "specversion": { "type": "string", "const": "1.0" },
             "id": { "type": "string", "minLength": 1, "maxLength": 255 },

@@ -52,7 +52,7 @@ impl Ops {
     fn metrics(&self) -> Response<Body> {
         let mut response = Response::new(full(self.metrics.render()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
-        response
+        with_request_id(response)
     }
 
     /// The functions' answer with this process' checks added.
@@ -129,6 +129,10 @@ fn only_reading(request: &Request<Body>) -> Option<Response<Body>> {
 fn document(document: &Value) -> Response<Body> {
     let mut response = Response::new(full(document.to_string()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    with_request_id(response)
+}
+
+fn with_request_id(mut response: Response<Body>) -> Response<Body> {
     if let Ok(id) = HeaderValue::from_str(&plaza_http::new_request_id()) {
         response.headers_mut().insert("x-request-id", id);
     }

@@ -1,0 +1,71 @@
+//! schemathesis makes thousands of requests of the OpenAPI document, valid and not, and checks each answer against it: no 5xx, no
+//! status, header, media type or shape that the document does not have, nothing invalid accepted, nothing valid refused.
+//! `fuzz/` has its settings; `scripts/fuzz` installs it.
+//!
+//! PLAZA_FUZZ_EXAMPLES=N   so many requests of each operation and phase (default 100)
+//! PLAZA_FUZZ_CASES_MIN=N  fewer in all fail the test (default 5000)
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use plaza_e2e::routes;
+use plaza_e2e::town::Town;
+use plaza_test_support::{Plaza, workspace};
+
+/// The key of those who bring events.
+const EVENTS_KEY: &str = "key-of-those-who-bring-events";
+
+/// The tokens' life: longer than the test's.
+const TOKEN_SECONDS: &str = "36000";
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn folder() -> PathBuf {
+    workspace().join("target/fuzz")
+}
+
+/// The number before `word` in the text.
+fn count(text: &str, word: &str) -> u64 {
+    let found = text.lines().find_map(|line| line.trim().split_once(word)?.0.trim().parse().ok());
+    found.unwrap_or_else(|| panic!("it does not say how many cases it {word}"))
+}
+
+#[tokio::test]
+async fn nothing_is_answered_that_the_document_does_not_allow() {
+    let schemathesis = folder().join("venv/bin/schemathesis");
+    if !schemathesis.is_file() {
+        assert!(std::env::var_os("PLAZA_REQUIRE_SERVERS").is_none(), "schemathesis is not there: scripts/fuzz install");
+        println!("skipped: fuzzing by schemathesis, which is not there (scripts/fuzz install)");
+        return;
+    }
+    let plaza = tokio::task::spawn_blocking(|| {
+        let options = Plaza::options().variable("events_key", EVENTS_KEY);
+        options.variable("access_token_ttl_seconds", TOKEN_SECONDS).start().unwrap_or_else(|why| panic!("{why}"))
+    });
+    let plaza = plaza.await.expect("the start does not panic");
+    let town = Town::build(&plaza.client(), &routes::document()).await;
+    let document = folder().join(format!("openapi-{}.json", plaza.pid()));
+    fs::write(&document, town.document.to_string()).expect("the document can be written");
+
+    let mut command = Command::new(schemathesis);
+    command
+        .current_dir(workspace().join("tests/e2e/fuzz"))
+        .args(["--config-file", "schemathesis.toml", "run", "--no-color", "--continue-on-failure"])
+        .args(["--suppress-health-check", "all", "--url", &plaza.url()])
+        .args(["--max-examples", &setting("PLAZA_FUZZ_EXAMPLES", 100).to_string()])
+        .arg(&document)
+        .env("PLAZA_FUZZ_URL", plaza.url())
+        .env("PLAZA_FUZZ_TOKEN", town.real("minji-access-token"))
+        .env("PLAZA_FUZZ_EVENTS_KEY", EVENTS_KEY);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs").expect("schemathesis");
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{report}");
+    let _ = fs::remove_file(&document);
+    assert!(output.status.success(), "schemathesis found something:\n{}", String::from_utf8_lossy(&output.stderr));
+    let cases = count(&report, "generated");
+    let wanted = setting("PLAZA_FUZZ_CASES_MIN", 5_000);
+    assert!(cases >= wanted, "only {cases} cases, not {wanted}");
+}
