@@ -51,11 +51,11 @@ class Tokens:
 
 
 @schemathesis.hook
-def map_headers(context, headers):
+def before_call(context, case, kwargs):
     """A key for each request: one that comes again with another body is refused, as it must be."""
-    if headers and headers.get("Idempotency-Key", "").isascii() and headers.get("Idempotency-Key"):
-        headers["Idempotency-Key"] = f"{headers['Idempotency-Key'][:200]}-{next(numbers)}"
-    return headers
+    key = (case.headers or {}).get("Idempotency-Key")
+    if isinstance(key, str) and 0 < len(key) <= 200 and key.isascii() and key.isprintable() and " " not in key:
+        case.headers["Idempotency-Key"] = f"{key}-{os.getpid()}-{next(numbers)}"
 
 
 @schemathesis.hook
