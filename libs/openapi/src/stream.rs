@@ -13,6 +13,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .answers::<Ticket>(200, "The ticket.", json!({ "ticket": "0IbFq3…", "expires_in": 30 })),
         stream(get("/api/stream", "streamAll", "Everything for the caller, as it happens")),
         stream(get("/api/stream/notifications", "streamNotifications", "The own notifications, as they come")),
+        stream(get("/api/stream/online-status", "streamOnlineStatus", "Which friends come and go, as they do")),
         stream(
             get("/api/stream/messages/:room_id", "streamRoom", "What happens in one room, as it happens")
                 .segment::<RoomId>("room_id", "Which room.", ROOM),

@@ -5,7 +5,7 @@ use crate::operation::{Body, Operation, delete, get, patch, post, put};
 use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::page::Page;
 use plaza_domain::user::{
-    DISPLAY_NAME_LENGTH_MAX, DisplayName, EMAIL_LENGTH_MAX, Email, LOOKUP_USERS_MAX, Password, Profile,
+    DISPLAY_NAME_LENGTH_MAX, DisplayName, EMAIL_LENGTH_MAX, Email, LOOKUP_USERS_MAX, Password, Presences, Profile,
     SEARCH_LENGTH_MIN, Session, Tokens, User, Username, Users,
 };
 use serde_json::json;
@@ -161,13 +161,34 @@ fn profiles() -> Vec<Operation> {
             )
             .refuses(404, &["not_found"])
             .answers::<Profile>(200, "The own profile.", example::profile()),
+        delete("/api/profile/me", "deleteAccount", "Deletes the account")
+            .about(
+                "The name is free again, all sessions end, and every context forgets what is personal. Messages stay, without a \
+                 name.",
+            )
+            .takes(
+                Body::json().required::<String>("password").example("minji", json!({ "password": PASSWORD })),
+            )
+            .answers_nothing(204, "It is gone.")
+            .refuses(403, &["wrong_password"]),
         get("/api/profile/:user_id", "getProfile", "Somebody's profile")
             .segment::<UserId>("user_id", "Whose.", JUNHO)
             .answers::<User>(200, "The user.", example::junho()),
         get("/api/users", "lookUpUsers", "Several users at once")
             .about("In the order in which they were asked for. Those who do not exist are left out.")
-            .query_required("user_ids", "Who.", lookup, JUNHO.into())
+            .query_required("user_ids", "Who.", lookup.clone(), JUNHO.into())
             .answers::<Users>(200, "Those who exist.", json!({ "items": [example::junho()] })),
+        get("/api/users/presence", "lookUpPresence", "Whether several users are there")
+            .about("In the order in which they were asked for. Those who do not exist are left out.")
+            .query_required("user_ids", "Who.", lookup, JUNHO.into())
+            .answers::<Presences>(
+                200,
+                "Of those who exist.",
+                json!({ "items": [{ "user_id": JUNHO, "online": true, "last_seen_at": AT }] }),
+            ),
+        post("/api/users/me/heartbeat", "beat", "The caller is there")
+            .about("For a minute. Whoever holds a stream is there without it.")
+            .answers_nothing(204, "It is known."),
         get("/api/users/search", "searchUsers", "Finds users")
             .about("By the whole of an address, or by the beginning of a user name or display name.")
             .query_required(

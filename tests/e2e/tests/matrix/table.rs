@@ -60,8 +60,12 @@ pub(crate) fn rows() -> Vec<Row> {
         token("revokeSession", NOT_FOUND, NOT_FOUND, DONE),
         own("getOwnProfile", OK),
         own("updateOwnProfile", OK),
+        // So is its password here.
+        own("deleteAccount", DONE),
         own("getProfile", OK),
         own("lookUpUsers", OK),
+        own("lookUpPresence", OK),
+        own("beat", DONE),
         own("searchUsers", OK),
         // friend
         own("listFriends", OK),
@@ -100,6 +104,7 @@ pub(crate) fn rows() -> Vec<Row> {
         own("getTicket", OK),
         own("streamAll", OK),
         own("streamNotifications", OK),
+        own("streamOnlineStatus", OK),
         token("streamRoom", OK, NOT_FOUND, OK),
         // notification
         own("listNotifications", OK),
@@ -114,6 +119,7 @@ pub(crate) fn rows() -> Vec<Row> {
         public("receiveForFriend", UNAUTHORIZED),
         public("receiveForChat", UNAUTHORIZED),
         public("receiveForSearch", UNAUTHORIZED),
+        public("receiveForPresence", UNAUTHORIZED),
         public("receiveForAnalytics", UNAUTHORIZED),
         // operations
         public("getHealth", OK),
