@@ -2,7 +2,7 @@
 
 use crate::cloudevents::BATCH_TYPE;
 use crate::request::EVENTS_BYTES_MAX;
-use crate::{Reply, Request, reply};
+use crate::{Reply, Request, limit, reply};
 use bytes::Bytes;
 use http::Method as HttpMethod;
 use plaza_domain::Problem;
@@ -39,7 +39,8 @@ pub fn serve<F: Future<Output = Result<Reply, Problem>>>(
         read_body_into(&mut head, &request, body_bytes_max)?;
         block_on(handler(head))
     });
-    let reply = outcome.unwrap_or_else(|problem| reply::problem(&problem, &request_id));
+    let mut reply = outcome.unwrap_or_else(|problem| reply::problem(&problem, &request_id));
+    limit::tell(&mut reply);
     write(answer, reply);
 }
 

@@ -24,6 +24,7 @@ pub mod cloudevents;
 pub mod grip;
 mod guest;
 pub mod key_value;
+pub mod limit;
 pub mod lookup;
 #[cfg(feature = "passwords")]
 pub mod password;

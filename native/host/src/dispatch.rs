@@ -10,14 +10,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use plaza_http::{Body, BoxError, full, problem};
+use plaza_http::{Body, BoxError, REQUEST_ID, full, problem, request_id};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::headers::{self, REQUEST_ID};
+use crate::headers;
 use crate::hosts::chaining_target;
 use crate::metrics::{ComponentMetrics, InUse, Limit};
 use crate::mysql::Pools;
@@ -139,7 +139,7 @@ pub(crate) async fn serve(host: &Arc<Shared>, request: Request<Body>) -> Respons
         started,
         deadline: started + host.limits.request_time_max,
         client,
-        request_id: headers::request_id(request.headers(), None),
+        request_id: request_id(request.headers(), None),
         depth: 0,
         token: host.requests.token(),
     };
@@ -159,7 +159,7 @@ pub(crate) fn chain(caller: &Arc<Guest>, request: Request<Body>, target: Target)
             started: Instant::now(),
             deadline: caller.deadline,
             client: None,
-            request_id: headers::request_id(request.headers(), Some(&caller.request_id)),
+            request_id: request_id(request.headers(), Some(&caller.request_id)),
             depth: caller.depth + 1,
             token: caller.host.requests.token(),
         };

@@ -5,13 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
+use plaza_http::REQUEST_ID;
+
 use crate::routes::Matched;
-
-/// Identifies a request in responses, logs and problems.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest request id taken over from a client, in bytes.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 const SPIN_PREFIX: &str = "spin-";
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
@@ -28,22 +24,6 @@ const INSIDE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0)
 /// The route that Spin makes up for a request from one component to another.
 const CHAINED_ROUTE: HeaderValue = HeaderValue::from_static("/...");
 const EMPTY: HeaderValue = HeaderValue::from_static("");
-
-/// The client's request id if it is well-formed, else `fallback`, else a new one (UUIDv7, RFC 9562).
-pub(crate) fn request_id(headers: &HeaderMap, fallback: Option<&HeaderValue>) -> HeaderValue {
-    let well_formed = |value: &HeaderValue| {
-        let bytes = value.as_bytes();
-        (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
-    };
-    if let Some(value) = headers.get(REQUEST_ID).filter(|value| well_formed(value)) {
-        return value.clone();
-    }
-    fallback.cloned().unwrap_or_else(|| {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        HeaderValue::from_str(uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text)).unwrap_or(EMPTY)
-    })
-}
 
 /// Removes what a client pretends to be Spin's, and sets what is. `matched` is none for a request to a component by name.
 pub(crate) fn prepare(
@@ -139,20 +119,5 @@ mod tests {
         assert_eq!(headers["spin-full-url"], "http://localhost/exact");
         let headers = prepared("/exact", "https://plaza.test:8443/exact?x", HeaderMap::new());
         assert_eq!(headers["spin-full-url"], "https://plaza.test:8443/exact?x");
-    }
-
-    #[test]
-    fn request_ids() {
-        let of = |text: &str| {
-            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_str(text).unwrap())]);
-            request_id(&headers, None).to_str().unwrap().to_owned()
-        };
-        assert_eq!(of("a.B_c-1"), "a.B_c-1");
-        for bad in ["", "a b", "a\"b", &"x".repeat(129)] {
-            let made = of(bad);
-            assert_eq!(uuid::Uuid::parse_str(&made).unwrap().get_version_num(), 7, "{bad}");
-        }
-        let parent = HeaderValue::from_static("parent");
-        assert_eq!(request_id(&HeaderMap::new(), Some(&parent)), parent);
     }
 }

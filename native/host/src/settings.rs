@@ -39,6 +39,8 @@ pub struct HostSettings {
     /// A Redis that all key-value stores lie in, store `<label>` under keys that begin with `<label>:`. It need not be
     /// there when the host starts. None: files in the state directory.
     pub redis_url: Option<String>,
+    /// How long entries of these stores last, by label, where it is not [`Limits::key_value_age_max`].
+    pub key_value_ages: BTreeMap<String, Duration>,
     /// Where databases and stores lie that are neither in the state directory nor in that Redis, by their labels.
     pub places: Places,
     /// How MySQL servers are reached.
@@ -87,6 +89,7 @@ impl HostSettings {
             compiler: None,
             sqlite: plaza_sqlite::Settings::default(),
             redis_url: None,
+            key_value_ages: BTreeMap::new(),
             places: Places::default(),
             mysql: MysqlSettings::default(),
         }

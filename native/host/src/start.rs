@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use plaza_sqlite::Database;
@@ -264,7 +264,7 @@ async fn open_stores(manifest: &Manifest, settings: &HostSettings) -> Result<BTr
                 let path = settings.state_dir.join("kv").join(format!("{label}.db"));
                 let layout = Layout::Own {
                     cache_bytes_max: settings.limits.key_value_cache_bytes_max,
-                    age_max: settings.limits.key_value_age_max,
+                    age_max: age_max(label, settings),
                 };
                 open_file(&path, label, settings, layout).await?
             }
@@ -284,6 +284,11 @@ async fn open_file(path: &Path, label: &str, settings: &HostSettings, layout: La
     store.map(Store::Sqlite).map_err(|source| Error::Database { label: label.to_owned(), source })
 }
 
+/// How long an entry of this store lasts.
+fn age_max(label: &str, settings: &HostSettings) -> Duration {
+    settings.key_value_ages.get(label).copied().unwrap_or(settings.limits.key_value_age_max)
+}
+
 /// A store in the Redis of this URL. Stores with the same URL share its connection.
 fn in_redis(
     servers: &mut HashMap<String, Arc<Redis>>,
@@ -299,7 +304,7 @@ fn in_redis(
             .map_err(|reason| Error::Redis { label: label.to_owned(), reason })?;
         servers.entry(url.to_owned()).or_insert(redis).clone()
     };
-    Ok(Store::Redis(RedisStore::new(redis, prefix, settings.limits.key_value_age_max)))
+    Ok(Store::Redis(RedisStore::new(redis, prefix, age_max(label, settings))))
 }
 
 /// The labels that any component is granted, each once.

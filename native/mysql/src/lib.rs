@@ -17,4 +17,4 @@ mod migrate;
 
 pub use address::{context_url, database_name, lock_name, options, redacted};
 pub use error::Error;
-pub use migrate::{Migration, State, create_database, migrate, revert, status};
+pub use migrate::{Migration, State, create_database, migrate, revert, server_time_ms, status};

@@ -49,6 +49,14 @@ struct Known {
     time_ms: i64,
 }
 
+/// The server's time, in milliseconds since the Unix epoch.
+pub async fn server_time_ms(url: &str) -> Result<i64, Error> {
+    let mut connection = Conn::new(OptsBuilder::from_opts(options(url)?).db_name(None::<String>)).await?;
+    let time: Option<i64> = connection.query_first("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)").await?;
+    connection.disconnect().await?;
+    Ok(time.unwrap_or_default())
+}
+
 /// Creates the database that an address names, unless it is there; answers whether it was not. Its character set is
 /// utf8mb4, so that every text survives, and texts are compared by code point, as SQLite does, unless a table says otherwise.
 pub async fn create_database(url: &str) -> Result<bool, Error> {

@@ -10,9 +10,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The folder of the state directory that holds compiled functions.
 pub(crate) const COMPILED: &str = "compiled";
+
+/// How long counts of requests last: twice the longest window.
+const LIMITS_AGE_MAX: Duration = Duration::from_hours(2);
 
 /// A running application.
 pub(crate) struct App {
@@ -42,6 +46,7 @@ impl App {
             cache_dir: Some(state.path(COMPILED)),
             compiler: Some(compile),
             redis_url: words.redis.clone(),
+            key_value_ages: BTreeMap::from([("limits".to_owned(), LIMITS_AGE_MAX)]),
             ..HostSettings::new(&words.manifest.from, state.path(""))
         })
         .await?;

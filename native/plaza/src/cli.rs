@@ -1,7 +1,9 @@
 //! The words of the command line.
 
+use crate::help;
 use crate::keys::Algorithm;
 use clap::{Args, Parser, Subcommand};
+use plaza_address::Network;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,7 +13,14 @@ const THREADS_PER_CORE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// A real-time chat backend: WebAssembly functions on Spin, driven by HTTP and Kafka.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(
+    name = "plaza",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = help::PLAZA
+)]
 pub(crate) struct Cli {
     /// How the log on standard error is written.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "PLAZA_LOG_FORMAT")]
@@ -31,18 +40,25 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Runs everything in this process: functions, relay, publisher and triggers, and, without --kafka, the log. Ctrl-C stops it cleanly.
+    #[command(after_help = help::UP)]
     Up(Up),
     /// Runs only the functions, as a stock Spin does. Relay, publisher and triggers run beside it.
+    #[command(after_help = help::FUNCTIONS)]
     Functions(Functions),
     /// Holds the streams in front of functions that run elsewhere. As many as you like.
+    #[command(after_help = help::RELAY)]
     Relay(Relay),
     /// Moves events from the outboxes to Kafka. Several may run: one works, the others stand by.
+    #[command(after_help = help::PUBLISH)]
     Publish(Publish),
     /// Calls functions for the records of Kafka. Several share the partitions.
+    #[command(after_help = help::TRIGGER)]
     Trigger(Trigger),
     /// Creates the contract's topics on Kafka, or checks them.
+    #[command(after_help = help::TOPICS)]
     Topics(Topics),
     /// Brings the databases on MySQL or MariaDB to the current schema.
+    #[command(after_help = help::MIGRATE)]
     Migrate(Migrate),
     /// Compiles the functions of a manifest to machine code, as `up` does where it must.
     #[command(hide = true)]
@@ -53,12 +69,34 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         cache: PathBuf,
     },
+    /// Looks whether everything is there that Plaza needs, and says what to do where it is not.
+    #[command(after_help = help::DOCTOR)]
+    Doctor(Doctor),
     /// Prints a new set of keys, as variables for a stock Spin.
+    #[command(after_help = help::KEYS)]
     Keys {
         /// The signature algorithm of access tokens.
         #[arg(long, value_enum, default_value_t = Algorithm::EdDsa)]
         algorithm: Algorithm,
+        /// As one JSON object: the variables by their names.
+        #[arg(long)]
+        json: bool,
     },
+    /// Prints a script that completes the command line as it is typed.
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// For which shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
+
+/// The shells that completions are made for.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Shell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, Args)]
@@ -92,11 +130,12 @@ pub(crate) struct App {
     #[command(flatten)]
     pub(crate) databases: Databases,
     /// Key-value stores are in Redis: `redis://[:password@]host:port[/db]`, or `rediss://` for TLS. Without it: in DIR.
-    #[arg(long, value_name = "URL", env = "PLAZA_REDIS", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "PLAZA_REDIS", hide_env_values = true, help_heading = "Stores")]
     pub(crate) redis: Option<String>,
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Stores")]
 pub(crate) struct Databases {
     /// The contexts' databases are on MySQL or MariaDB: `mysql://user:password@host:port/plaza` means `plaza_user`,
     /// `plaza_friend` and so on. Without it: SQLite in DIR.
@@ -106,6 +145,7 @@ pub(crate) struct Databases {
 
 /// Kafka, and how to speak to it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Kafka")]
 pub(crate) struct Kafka {
     /// The brokers to begin with: `host:port[,host:port…]`.
     #[arg(long, value_name = "BROKERS", env = "PLAZA_KAFKA")]
@@ -116,6 +156,7 @@ pub(crate) struct Kafka {
 
 /// Kafka where there must be one.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Kafka")]
 pub(crate) struct KafkaRequired {
     /// The brokers to begin with: `host:port[,host:port…]`.
     #[arg(long, value_name = "BROKERS", env = "PLAZA_KAFKA")]
@@ -175,6 +216,66 @@ pub(crate) enum SaslMechanism {
     ScramSha512,
 }
 
+/// Who may come in, and how often.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Front door")]
+pub(crate) struct Front {
+    /// Requests that one address (of IPv6: one /64) may make a minute; 0: any number. /health, /ready and /metrics are not counted.
+    /// Without it: 100; for `plaza functions`, which stand behind relays, 0.
+    #[arg(long, value_name = "N", env = "PLAZA_REQUESTS_PER_MINUTE")]
+    pub(crate) requests_per_minute: Option<u32>,
+    /// An origin whose pages may use the API from a browser, such as `https://chat.example`; `*` is every one. May be repeated.
+    #[arg(
+        long = "cors-origin",
+        value_name = "ORIGIN",
+        env = "PLAZA_CORS_ORIGINS",
+        value_delimiter = ',',
+        value_parser = origin
+    )]
+    pub(crate) cors_origins: Vec<http::HeaderValue>,
+    /// A proxy, or a network of them, that is believed when it says in X-Forwarded-For whose a request is: `10.0.0.0/8`. May be
+    /// repeated. Its own requests are not counted.
+    #[arg(long = "trusted-proxy", value_name = "NETWORK", env = "PLAZA_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<Network>,
+}
+
+/// An origin as browsers send it: a scheme, a host and perhaps a port, and nothing behind (RFC 6454, section 6.2).
+fn origin(text: &str) -> Result<http::HeaderValue, String> {
+    let refuse =
+        || format!("{text:?} is no origin: it must be `*`, or like https://chat.example or http://localhost:8080");
+    if text != "*" {
+        let uri: http::Uri = text.parse().map_err(|_| refuse())?;
+        let is_bare = !text.ends_with('/') && uri.path() == "/" && uri.query().is_none();
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || !is_bare || text.contains('@') {
+            return Err(refuse());
+        }
+    }
+    http::HeaderValue::try_from(text).map_err(|_| refuse())
+}
+
+/// The words of `plaza doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) manifest: Manifest,
+    /// Where `plaza up` keeps what is not in a server.
+    #[arg(long, value_name = "DIR", default_value = ".plaza", env = "PLAZA_STATE")]
+    pub(crate) state: PathBuf,
+    /// Where `plaza up` is to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", env = "PLAZA_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) databases: Databases,
+    /// Where the key-value stores are, if they are in Redis.
+    #[arg(long, value_name = "URL", env = "PLAZA_REDIS", hide_env_values = true)]
+    pub(crate) redis: Option<String>,
+    #[command(flatten)]
+    pub(crate) kafka: Kafka,
+    /// As one JSON object: `{"ok", "checks": [{"name", "status", "detail", "advice"}]}`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// The words of `plaza up`.
 #[derive(Debug, Args)]
 pub(crate) struct Up {
@@ -185,6 +286,8 @@ pub(crate) struct Up {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", env = "PLAZA_LISTEN")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) front: Front,
 }
 
 /// The words of `plaza functions`.
@@ -195,6 +298,8 @@ pub(crate) struct Functions {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001", env = "PLAZA_LISTEN")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) front: Front,
 }
 
 /// The words of `plaza relay`.
@@ -212,6 +317,8 @@ pub(crate) struct Relay {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", env = "PLAZA_LISTEN")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) front: Front,
 }
 
 /// The words of `plaza publish`.
@@ -266,6 +373,9 @@ pub(crate) struct Topics {
     /// Copies of each partition of a topic that is created. Without it: as the brokers have it (`default.replication.factor`).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) replication: Option<u16>,
+    /// As one JSON object: `{"ok", "topics": [{"name", "partitions", "retention_seconds", "state", "detail"}]}`.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -293,6 +403,9 @@ pub(crate) struct Migrate {
     /// Take back the last migration of this context instead.
     #[arg(long, value_name = "CONTEXT", conflicts_with_all = ["create", "check"])]
     pub(crate) revert: Option<String>,
+    /// With --check, as one JSON object: `{"ok", "migrations": [{"context", "name", "state", "detail"}]}`.
+    #[arg(long, requires = "check")]
+    pub(crate) json: bool,
 }
 
 fn default_threads() -> NonZeroUsize {

@@ -3,6 +3,8 @@
 mod app;
 mod bus;
 mod cli;
+mod doctor;
+mod help;
 mod keys;
 mod migrate;
 mod ops;
@@ -52,7 +54,14 @@ fn main() -> ExitCode {
         Command::Compile { manifest, cache } => {
             plaza_host::compile(&manifest.from, &cache).map(drop).map_err(Into::into)
         }
-        Command::Keys { algorithm } => Keys::generate(algorithm).map(|keys| print(&keys.environment())),
+        Command::Doctor(words) => run(NonZeroUsize::MIN, doctor::doctor(words)),
+        Command::Keys { algorithm, json } => Keys::generate(algorithm).map(|keys| {
+            print(&if json { serde_json::json!(keys.variables()).to_string() } else { keys.environment() });
+        }),
+        Command::Completions { shell } => {
+            print(&help::completions(shell));
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use crate::{app, cli, print};
 use anyhow::{Context, Result, bail};
 use plaza_mysql::{Migration, State, redacted};
+use serde_json::{Value, json};
 use std::path::Path;
 
 pub(crate) async fn migrate(words: cli::Migrate) -> Result<()> {
@@ -16,12 +17,17 @@ pub(crate) async fn migrate(words: cli::Migrate) -> Result<()> {
         return revert(context, url, &infra.join("sql").join(context)).await;
     }
     let mut pending = 0;
+    let mut told = Vec::new();
     for (context, url) in &urls {
         let folder = infra.join("sql").join(context);
         let named = || format!("{context} in {}", redacted(url));
         if words.check {
             for migration in plaza_mysql::status(url, &folder).await.with_context(named)? {
-                print(&format!("{context}: {}", describe(&migration)));
+                if words.json {
+                    told.push(as_json(context, &migration));
+                } else {
+                    print(&format!("{context}: {}", describe(&migration)));
+                }
                 pending += usize::from(!matches!(migration.state, State::Applied(_)));
             }
             continue;
@@ -36,6 +42,9 @@ pub(crate) async fn migrate(words: cli::Migrate) -> Result<()> {
         if applied.is_empty() {
             print(&format!("{context}: up to date"));
         }
+    }
+    if words.json {
+        print(&json!({ "ok": pending == 0, "migrations": told }).to_string());
     }
     if pending > 0 {
         bail!("{pending} migrations are to be applied; `plaza migrate` applies them");
@@ -54,6 +63,16 @@ async fn revert(context: &str, url: &str, folder: &Path) -> Result<()> {
         print(&format!("{context}: {name} reverted"));
     }
     Ok(())
+}
+
+/// A migration for programs; the detail is the line for people.
+fn as_json(context: &str, migration: &Migration) -> Value {
+    let state = match migration.state {
+        State::Pending => "pending",
+        State::Applied(_) => "applied",
+        State::Unfinished(_) => "unfinished",
+    };
+    json!({ "context": context, "name": migration.name, "state": state, "detail": describe(migration) })
 }
 
 fn describe(migration: &Migration) -> String {

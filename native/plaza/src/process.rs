@@ -1,8 +1,9 @@
 //! What every running role shares: signals, metrics, and the server that it answers on.
 
+use crate::cli;
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use plaza_http::{Server, ServerSettings, Upstream};
+use plaza_http::{Front, FrontSettings, Server, ServerSettings, Upstream};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +58,25 @@ pub(crate) struct Serving {
 impl Serving {
     /// Serves `upstream` from now on.
     pub(crate) fn start(listen: SocketAddr, upstream: Arc<dyn Upstream>) -> Result<Self> {
+        Self::bind(listen, upstream)
+    }
+
+    /// Serves `upstream` behind the front door. `requests_per_minute` is the limit where the words name none.
+    pub(crate) fn behind_front(
+        listen: SocketAddr,
+        upstream: Arc<dyn Upstream>,
+        words: &cli::Front,
+        requests_per_minute: u32,
+    ) -> Result<Self> {
+        let settings = FrontSettings {
+            requests_per_minute: words.requests_per_minute.unwrap_or(requests_per_minute),
+            cors_origins: words.cors_origins.clone(),
+            trusted_proxies: words.trusted_proxies.clone(),
+        };
+        Self::bind(listen, Arc::new(Front::new(upstream, settings)))
+    }
+
+    fn bind(listen: SocketAddr, upstream: Arc<dyn Upstream>) -> Result<Self> {
         let settings = ServerSettings { drain_timeout: DRAIN_TIME_MAX, ..ServerSettings::default() };
         let (server, address) = Server::bind(listen, settings).with_context(|| format!("cannot listen on {listen}"))?;
         let stop = CancellationToken::new();

@@ -22,6 +22,8 @@ use std::sync::Arc;
 /// The route that relays report at, and the channels that they report: each stands for a user's streams.
 const PRESENCE_PATH: &str = "/events/presence";
 const PRESENCE_CHANNELS: &str = "presence:";
+/// Requests that one address may make a minute, where the command line does not say.
+const REQUESTS_PER_MINUTE: u32 = 100;
 
 /// `plaza up`: every part in one process, started from the inside out and stopped from the outside in.
 pub(crate) async fn up(words: cli::Up) -> Result<()> {
@@ -44,7 +46,7 @@ pub(crate) async fn up(words: cli::Up) -> Result<()> {
         checks: vec![("streams", relay_check(&relay))],
         next: Some(Arc::clone(&relay) as Arc<dyn Upstream>),
     };
-    let serving = Serving::start(words.listen, Arc::new(ops))?;
+    let serving = Serving::behind_front(words.listen, Arc::new(ops), &words.front, REQUESTS_PER_MINUTE)?;
     welcome(serving.address, &process);
 
     process.stop_asked().await;
@@ -69,7 +71,7 @@ pub(crate) async fn functions(words: cli::Functions) -> Result<()> {
     let app = App::start(&words.app).await?;
     let next = Some(Arc::clone(&app.host) as Arc<dyn Upstream>);
     let ops = Ops { metrics: process.metrics.clone(), checks: Vec::new(), next };
-    let serving = Serving::start(words.listen, Arc::new(ops))?;
+    let serving = Serving::behind_front(words.listen, Arc::new(ops), &words.front, 0)?;
     ready(serving.address, &process);
 
     process.stop_asked().await;
@@ -91,7 +93,7 @@ pub(crate) async fn relay(words: cli::Relay) -> Result<()> {
         checks: vec![("streams", relay_check(&relay))],
         next: Some(Arc::clone(&relay) as Arc<dyn Upstream>),
     };
-    let serving = Serving::start(words.listen, Arc::new(ops))?;
+    let serving = Serving::behind_front(words.listen, Arc::new(ops), &words.front, REQUESTS_PER_MINUTE)?;
     ready(serving.address, &process);
 
     process.stop_asked().await;

@@ -38,6 +38,20 @@ impl State {
         Ok(Self { dir: dir.to_owned(), _lock: lock })
     }
 
+    /// Whether a process holds a directory that is there, without touching it.
+    pub(crate) fn look(dir: &Path) -> Result<bool> {
+        let named = || format!("state directory {}", dir.display());
+        let lock_file = dir.join(LOCK);
+        if !lock_file.exists() {
+            if std::fs::read_dir(dir).with_context(named)?.next().is_none() {
+                return Ok(false);
+            }
+            bail!("{} is not empty and is not Plaza's", dir.display());
+        }
+        let lock = OpenOptions::new().write(true).open(&lock_file).with_context(named)?;
+        Ok(lock.try_lock().is_err())
+    }
+
     /// A file or folder in it.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)

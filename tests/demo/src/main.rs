@@ -141,9 +141,16 @@ async fn talk(
     let mut took_ms = Vec::new();
     let mut refused = 0;
     while let Some(line) = lines.recv().await {
-        let started = Instant::now();
-        let call = anna.client.post(format!("/api/messages/{}", room.id)).json(&json!({ "content": line }));
-        let answer = call.send().await?;
+        let mut started = Instant::now();
+        let mut answer = say(anna, room, &line).await?;
+        while answer.status == 429 {
+            // One address may make a hundred requests a minute, unless `plaza up` says otherwise.
+            let seconds = answer.header("retry-after").parse().unwrap_or(1);
+            eprintln!("  that was fast; on in {seconds} s (plaza up --requests-per-minute 0 has no limit)");
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            started = Instant::now();
+            answer = say(anna, room, &line).await?;
+        }
         if answer.status != 201 {
             eprintln!("  not sent: {}", complaint(&answer));
             refused += 1;
@@ -166,6 +173,11 @@ async fn talk(
         0 => Ok(()),
         _ => Err(Failure::Unexpected(format!("lines that were not sent: {refused}"))),
     }
+}
+
+async fn say(speaker: &Speaker, room: &Room, line: &str) -> Result<Answer, Failure> {
+    let call = speaker.client.post(format!("/api/messages/{}", room.id)).json(&json!({ "content": line }));
+    Ok(call.send().await?)
 }
 
 /// Waits for one message on the stream and gives its content.

@@ -33,7 +33,10 @@ fn what_it_says_to_type_works() {
     let readme = readme();
     let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let block = blocks.into_iter().find(|block| block.starts_with("plaza=")).expect("the block under «By hand»");
-    let plaza = Plaza::start();
+    // With the limits that whoever reads it has.
+    let options = Plaza::options().argument("--requests-per-minute=100").variable("login_per_account_per_minute", "10");
+    let options = options.variable("register_per_address_per_hour", "20").variable("send_per_user_per_minute", "600");
+    let plaza = options.start().unwrap_or_else(|why| panic!("{why}"));
     // The stream goes on in the background; the output is complete when it has ended.
     let typed = block.replacen("http://127.0.0.1:3000", &plaza.url(), 1) + "wait\n";
     let output = Command::new("bash").args(["-u", "-c", &typed]).output().expect("bash");

@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use plaza_production::Site;
 use plaza_test_support::{Notification, PATIENCE, Person, Plaza, Role, Servers, Stack, binary, eventually, manifest};
+use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
 /// The servers that the tests share which do them no harm.
@@ -173,4 +174,40 @@ fn migrations_are_told_applied_once_and_taken_back() {
     refused(&["migrate", "--check", "--mysql", &base], 1, "to be applied");
     done(&["migrate", "--mysql", &base]);
     done(&["migrate", "--check", "--mysql", &base]);
+}
+
+#[test]
+fn the_doctor_looks_at_the_servers() {
+    let servers = servers();
+    let (kafka, redis, here) = (servers.kafka.brokers(), servers.redis.url(), ["--listen", "127.0.0.1:0"]);
+    let words = |base| [&["doctor", "--mysql", base, "--kafka", kafka, "--redis", redis][..], &here].concat();
+    let healthy = done(&words(&servers.mysql()));
+    for name in ["database user", "database chat", "database clock", "key-value", "topics"] {
+        let found = |line: &str| line.starts_with("ok ") && line.contains(&format!("  {name} "));
+        assert!(healthy.lines().any(found), "{name} is not ok: {healthy}");
+    }
+    let unmade = format!("{}/unmade", servers.mariadb.url());
+    assert!(done(&["migrate", "--create", "--mysql", &unmade]).contains("applied"));
+    done(&["migrate", "--revert", "chat", "--mysql", &unmade]);
+    let output = plaza(&words(&unmade));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("fail") && line.contains("database chat")), "{said}");
+    assert!(said.contains("run plaza migrate"), "{said}");
+}
+
+#[test]
+fn what_programs_read_is_json() {
+    let servers = servers();
+    let topics: Value = done(&["topics", "check", "--json", "--kafka", servers.kafka.brokers()]).parse().expect("JSON");
+    assert_eq!(topics["ok"], true);
+    let of = |name: &str| topics["topics"].as_array()?.iter().find(|topic| topic["name"] == name).cloned();
+    let messages = of("message.events").expect("the topic");
+    assert_eq!((messages["partitions"].as_u64(), messages["state"].as_str()), (Some(10), Some("right")));
+    let check = ["migrate", "--check", "--json", "--mysql", &servers.mysql()];
+    let migrations: Value = done(&check).parse().expect("JSON");
+    assert_eq!(migrations["ok"], true);
+    let all = migrations["migrations"].as_array().expect("migrations");
+    let first = |one: &&Value| one["context"] == "chat" && one["name"] == "0001_initial.mysql.sql";
+    assert_eq!(all.iter().find(first).expect("the first of chat")["state"], "applied");
 }

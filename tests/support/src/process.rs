@@ -30,6 +30,16 @@ const LOG_TAIL_LINES: usize = 60;
 /// The line on standard output that says where the server listens.
 const READY_PREFIX: &str = "listening on http://";
 
+/// How often somebody may ask, everywhere: tests ask as often as they like, unless they test just that.
+const UNLIMITED: [&str; 6] = [
+    "PLAZA_REQUESTS_PER_MINUTE",
+    "SPIN_VARIABLE_LOGIN_PER_ACCOUNT_PER_MINUTE",
+    "SPIN_VARIABLE_LOGIN_PER_ADDRESS_PER_MINUTE",
+    "SPIN_VARIABLE_REGISTER_PER_ADDRESS_PER_HOUR",
+    "SPIN_VARIABLE_SEND_PER_USER_PER_MINUTE",
+    "SPIN_VARIABLE_SEARCH_PER_USER_PER_MINUTE",
+];
+
 /// Ends the server when the test process is gone, however it went (the pipe on its input closes), and takes the
 /// temporary directory along. A line on the input calls it off.
 const WATCHDOG: &str = r#"trap '' INT TERM HUP; if read -r _; then exit 0; fi
@@ -409,6 +419,7 @@ impl Plaza {
             .args(self.stack.arguments(role))
             .args(&self.options.arguments)
             .env(PASSWORD_COST.0, PASSWORD_COST.1)
+            .envs(UNLIMITED.map(|limit| (limit, "0")))
             .envs(self.options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -6,7 +6,12 @@ use plaza_domain::input::Invalid;
 use plaza_domain::page::invalid_parameter;
 use plaza_kit::auth::Caller;
 use plaza_kit::clock::{self, Fresh};
+use plaza_kit::limit::{self, Rule};
 use plaza_kit::{Change, Database, Problem, Reply, Request, params, reply};
+use std::time::Duration;
+
+/// For a client that writes faster than anybody can read.
+const PER_USER: Rule = Rule { name: "send", variable: "send_per_user_per_minute", window: Duration::from_mins(1) };
 
 struct NewMessage {
     content: Content,
@@ -18,6 +23,7 @@ struct NewMessage {
 pub(crate) async fn send(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     let room: RoomId = request.segment("room_id")?;
     let new = read(request)?;
+    limit::take(&PER_USER, &caller.user_id.to_string())?;
     let database = Database::open(plaza_chat::DATABASE).await?;
     database
         .once(request, caller.user_id, async |change| {

@@ -6,12 +6,22 @@
 use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::user::{self, Email, SESSION_IDLE_MAX};
 use plaza_kit::clock::{self, Fresh};
+use plaza_kit::limit::{self, Rule};
 use plaza_kit::{Database, Problem, Reply, Request, params, password};
 use plaza_user::grant::{self, Access};
 use plaza_user::{confirmation, session};
 use std::cell::RefCell;
+use std::time::Duration;
 
 plaza_kit::function!(handle);
+
+/// For whoever tries many passwords on one account, from wherever. It counts the name that was given, whether or not anybody has it.
+const PER_ACCOUNT: Rule =
+    Rule { name: "login-account", variable: "login_per_account_per_minute", window: Duration::from_mins(1) };
+
+/// For whoever tries many accounts.
+const PER_ADDRESS: Rule =
+    Rule { name: "login-address", variable: "login_per_address_per_minute", window: Duration::from_mins(1) };
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     match request.method() {
@@ -22,6 +32,9 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 
 async fn login(request: &Request) -> Result<Reply, Problem> {
     let (name, password) = credentials(request)?;
+    // Before anything is looked up, so that a refusal tells nothing of accounts.
+    limit::take(&PER_ADDRESS, &limit::client_address(request)?)?;
+    limit::take(&PER_ACCOUNT, &name.to_lowercase())?;
     let database = Database::open(plaza_user::DATABASE).await?;
     let name = name.to_lowercase();
     let column = if Email::is_meant_by(&name) { "email" } else { "username_key" };

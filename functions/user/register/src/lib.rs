@@ -2,12 +2,18 @@
 
 use plaza_domain::user::{self, DisplayName, Email, Password, Profile, User, Username};
 use plaza_kit::clock::{self, Fresh};
+use plaza_kit::limit::{self, Rule};
 use plaza_kit::{Database, Json, Problem, Reply, Request, Row, params, password, reply};
+use std::time::Duration;
 
 plaza_kit::function!(handle);
 
 /// Whose an `Idempotency-Key` is, as there is no caller yet.
 const SCOPE: &str = "register";
+
+/// For whoever makes accounts in great numbers, or asks which names and addresses are taken.
+const PER_ADDRESS: Rule =
+    Rule { name: "register-address", variable: "register_per_address_per_hour", window: Duration::from_hours(1) };
 
 struct NewUser {
     username: Username,
@@ -41,6 +47,7 @@ fn read(body: &Json) -> Result<NewUser, Problem> {
 }
 
 async fn register(request: &Request, new: NewUser) -> Result<Reply, Problem> {
+    limit::take(&PER_ADDRESS, &limit::client_address(request)?)?;
     let display_name = new.display_name.as_ref().map_or(new.username.as_str(), DisplayName::as_str);
     let user = User {
         id: Fresh::fresh(),
