@@ -132,7 +132,8 @@ fn read_body(body: &IncomingBody, bytes_max: usize) -> Result<Vec<u8>, Problem> 
 fn write(answer: ResponseOutparam, reply: Reply) {
     let (parts, body) = reply.into_parts();
     let headers = fields(&parts.headers);
-    if parts.status != http::StatusCode::NO_CONTENT {
+    // With 204 there is no length, and with 304 it would be that of what is not sent (RFC 9110, section 8.6).
+    if ![http::StatusCode::NO_CONTENT, http::StatusCode::NOT_MODIFIED].contains(&parts.status) {
         // A known length spares the client chunked coding.
         let _ = headers.set(&"content-length".to_owned(), &[body.len().to_string().into_bytes()]);
     }

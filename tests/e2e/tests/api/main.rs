@@ -21,3 +21,4 @@ mod sessions;
 mod story;
 mod streams;
 mod users;
+mod web;

@@ -115,7 +115,9 @@ async fn a_method_that_a_route_does_not_have_is_named_with_those_it_has() {
 async fn a_path_that_is_no_route_is_not_found() {
     let world = World::shared();
     let anna = world.person("anna").await;
-    for path in ["/", "/api", "/api/nothing", "/api/auth", "/api/messages", "/api/messages/a/b/c/d", "/apix/users"] {
+    for path in
+        ["/api", "/clientele", "/api/nothing", "/api/auth", "/api/messages", "/api/messages/a/b/c/d", "/apix/users"]
+    {
         for client in [world.client(), &anna.client] {
             client.get(path).answer().await.problem(404, "not_found");
             client.post(path).json(&json!({})).answer().await.problem(404, "not_found");

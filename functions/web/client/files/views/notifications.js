@@ -1,0 +1,42 @@
+// What happened while one was elsewhere.
+
+import * as actions from "../actions.js";
+import { h, keyed } from "../dom.js";
+import { currentLanguage, shortTime, t } from "../i18n.js";
+import { nameOf, state, userOf } from "../state.js";
+import { actionButton, avatar } from "./parts.js";
+
+export function notifications() {
+  const heading = h("h2", { tabindex: "-1" }, t("notifications"));
+  const readAll = actionButton(t("read_all"), () => actions.readNotifications(null));
+  const nothing = h("p", { class: "nothing" }, t("no_notifications"));
+  const list = h("ul", { class: "notifications" });
+  const element = h("div", { class: "page" }, h("header", {}, heading, readAll), nothing, list);
+
+  function update() {
+    nothing.hidden = state.notifications.length > 0;
+    readAll.hidden = !state.unreadNotifications;
+    keyed(list, state.notifications.map((notification) => ({
+      key: notification.id,
+      parts: [notification.read_at, nameOf(notification.data.user_id), userOf(notification.data.user_id)?.profile_image_url, currentLanguage()],
+      notification,
+    })), ({ notification }) => row(notification));
+  }
+
+  return { element, update, focus: () => heading.focus() };
+}
+
+function row(notification) {
+  const { id, kind, data, created_at, read_at } = notification;
+  const text = t(`notify_${kind}`, { name: nameOf(data.user_id, data.username), preview: data.preview });
+  const read = () => !read_at && actions.readNotifications([id]).catch(() => {});
+  return h("li", {}, h("a", { href: target(notification), class: read_at ? null : "unread", onclick: read, "data-focus": "row" },
+    avatar(userOf(data.user_id) ?? { id: data.user_id ?? id, username: data.username ?? "Plaza" }),
+    h("span", { class: "row-text" }, text), h("time", { datetime: created_at }, shortTime(created_at)),
+    !read_at && h("i", { class: "dot", role: "img", "aria-label": t("unread", { count: 1 }) })));
+}
+
+function target({ kind, data }) {
+  if (kind === "message") return `#/chats/${data.room_id}?at=${data.seq}`;
+  return kind === "welcome" ? "#/settings" : "#/people";
+}
