@@ -26,7 +26,8 @@ pub fn embed<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> io::Re
     fs::write(out.join("files.rs"), code)
 }
 
-fn hash(content: &[u8]) -> String {
+/// Half of a content's SHA-256, as 32 hexadecimal digits.
+pub fn hash(content: &[u8]) -> String {
     Sha256::digest(content)[..HASH_BYTES].iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -16,10 +16,10 @@ pub fn file(request: &Request, builder: http::response::Builder, file: &File) ->
     let tag = format!("W/\"{}\"", file.hash);
     let builder =
         builder.header("etag", &tag).header("vary", "accept-encoding").header("x-content-type-options", "nosniff");
-    if has(request, &tag) {
+    if has(request.header("if-none-match").unwrap_or_default(), &tag) {
         return reply::build(builder.status(304), Vec::new());
     }
-    if takes_gzip(request) {
+    if takes_gzip(request.header("accept-encoding").unwrap_or_default()) {
         return reply::build(builder.header("content-encoding", "gzip"), file.gzip.to_vec());
     }
     let deflated = file.gzip.get(HEAD_BYTES..file.gzip.len() - TAIL_BYTES).unwrap_or_default();
@@ -30,19 +30,43 @@ pub fn file(request: &Request, builder: http::response::Builder, file: &File) ->
     reply::build(builder, plain)
 }
 
-/// Whether the client has the file of this tag (RFC 9110, section 13.1.2).
-fn has(request: &Request, tag: &str) -> bool {
-    let known = request.header("if-none-match").unwrap_or_default();
+/// Whether a client that sends this `If-None-Match` has what has this tag (RFC 9110, section 13.1.2: compared weakly).
+fn has(known: &str, tag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     known.trim() == "*" || known.split(',').any(|known| opaque(known) == opaque(tag))
 }
 
-/// Whether the client takes gzip (RFC 9110, section 12.5.3).
-fn takes_gzip(request: &Request) -> bool {
-    let accepted = request.header("accept-encoding").unwrap_or_default();
+/// Whether a client that sends this `Accept-Encoding` takes gzip (RFC 9110, section 12.5.3).
+fn takes_gzip(accepted: &str) -> bool {
     accepted.split(',').any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let refused = parts.filter_map(|part| part.strip_prefix("q=")).any(|weight| weight.parse() == Ok(0.0_f32));
+        ["gzip", "x-gzip", "*"].iter().any(|gzip| name.eq_ignore_ascii_case(gzip)) && !refused
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_goes_to_those_who_take_it() {
+        for takes in ["gzip", "br, gzip;q=0.5", "*", "GZIP", "deflate , gzip; q=1"] {
+            assert!(takes_gzip(takes), "{takes}");
+        }
+        for refuses in ["", "br", "gzip;q=0", "gzip; q=0.000", "identity"] {
+            assert!(!takes_gzip(refuses), "{refuses}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_has_is_known_by_its_tag() {
+        for known in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
+            assert!(has(known, "W/\"a\""), "{known}");
+        }
+        for other in ["\"b\"", "a", "\"ab\"", ""] {
+            assert!(!has(other, "W/\"a\""), "{other}");
+        }
+    }
 }

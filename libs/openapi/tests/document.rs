@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const NATIVE: [&str; 1] = ["/metrics"];
 
 /// Pages and their parts, for browsers: no part of the API.
-const PAGES: [&str; 1] = ["/docs/..."];
+const PAGES: [&str; 3] = ["/", "/client/...", "/docs/..."];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -82,7 +82,6 @@ async fn what_a_browser_has_is_not_sent_again() {
             assert_eq!(first.header("vary"), "accept-encoding");
             assert_eq!(first.headers.contains_key("content-encoding"), coding == "gzip", "{path} {coding}");
             let tag = first.header("etag").to_owned();
-            assert!(tag.starts_with('"'), "{tag} is strong");
             let again = get().header("if-none-match", &tag).answer().await.is(304);
             assert!(again.body.is_empty() && !again.headers.contains_key("content-length"), "{again}");
             assert_eq!(again.header("etag"), tag);
@@ -92,7 +91,6 @@ async fn what_a_browser_has_is_not_sent_again() {
     }
     let gzip = world.client().get("/client/main.js").header("accept-encoding", "gzip").answer().await.is(200);
     let plain = world.client().get("/client/main.js").answer().await.is(200);
-    assert_ne!(gzip.header("etag"), plain.header("etag"), "two representations, two strong tags");
     assert!(gzip.body.len() < plain.body.len());
     let on_disk = std::fs::read(workspace().join("functions/web/client/files/main.js")).expect("the file");
     assert_eq!(plain.body, on_disk, "files are served as they are");
