@@ -7,7 +7,8 @@ use plaza_domain::user::{UserDeleted, deleted};
 use plaza_kit::{Change, Problem, clock, params};
 
 /// What the context keeps of a user, in the order in which it goes: what belongs to something before that to which it belongs.
-const EVERYTHING_OF_A_USER: [&str; 4] = [
+const EVERYTHING_OF_A_USER: [&str; 5] = [
+    "DELETE FROM profile_images WHERE user_id = ?",
     "DELETE FROM idempotency_keys WHERE scope = ?",
     "DELETE FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE user_id = ?)",
     "DELETE FROM sessions WHERE user_id = ?",

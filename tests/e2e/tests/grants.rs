@@ -122,6 +122,8 @@ async fn every_grant_is_used_and_none_is_missing() {
     minji.call(Method::PUT, "/api/auth/password", Some(password), 204).await;
     minji.get("/api/profile/me").await;
     minji.get(&format!("/api/profile/{junho_id}")).await;
+    minji.call(Method::DELETE, "/api/profile/me/image", None, 204).await;
+    plaza.client().get(format!("/api/profile/{junho_id}/image")).answer().await.problem(404, "not_found");
     minji.get(&format!("/api/users?user_ids={junho_id}")).await;
     minji.get("/api/users/search?q=ju").await;
     minji.get(&format!("/api/users/presence?user_ids={junho_id}")).await;

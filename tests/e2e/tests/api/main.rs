@@ -10,6 +10,7 @@ mod message_changes;
 mod messages;
 mod notifications;
 mod operations;
+mod pictures;
 mod presence;
 mod reading;
 mod refusals;

@@ -9,8 +9,11 @@ use plaza_test_support::{Answer, Call, Client, Plaza, World, eventually};
 use reqwest::Method;
 use serde_json::json;
 
-/// More than any route takes, and little enough to be on its way whole before it is refused.
+/// More than any route takes but for pictures, and little enough to be on its way whole before it is refused.
 const LARGE_BODY_BYTES: usize = 128 * 1024;
+
+/// The most that is taken of a picture.
+const PICTURE_BYTES_MAX: usize = 1024 * 1024;
 
 /// So much that a server which reads on to the end could be kept busy with it.
 const HUGE_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -138,6 +141,11 @@ async fn a_body_that_cannot_be_read_is_refused_for_what_it_is() {
                 .await
         };
         match operation.takes {
+            Takes::Other if operation.media_type().starts_with("image/") => {
+                for body in ["", "nonsense", "GIF89a", "<svg xmlns='http://www.w3.org/2000/svg'/>"] {
+                    send("image/png", body).await.problem(415, "unsupported_media_type");
+                }
+            }
             Takes::Nothing | Takes::Other => {}
             Takes::Json | Takes::OptionalJson => {
                 for body in ["{", "{\"a\":1}}", "{'a':1}", "\u{feff}{", "nonsense", "{\"a\":\"\\ud800\"}"] {
@@ -199,7 +207,8 @@ async fn a_body_that_is_too_large_is_refused() {
             let body = start.to_owned() + &"x".repeat(bytes);
             anna.client.call(operation.method.clone(), operation.path()).body(content_type, body).send()
         };
-        let answer = send(LARGE_BODY_BYTES).await.unwrap_or_else(|lost| panic!("{lost}"));
+        let large = if operation.takes == Takes::Picture { PICTURE_BYTES_MAX + 1 } else { LARGE_BODY_BYTES };
+        let answer = send(large).await.unwrap_or_else(|lost| panic!("{lost}"));
         answer.problem(413, "payload_too_large");
         // A server may answer and close while the rest of the body is still on its way; the answer can be lost then,
         // but the body must not have been taken.
