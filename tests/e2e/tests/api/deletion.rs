@@ -16,7 +16,11 @@ async fn a_deleted_account_is_gone_for_everyone() {
     let (anna, ben) = tokio::join!(world.person("anna"), world.person("ben"));
     let phone = anna.on_another_device().await;
     let mut streams = [anna.stream("/api/stream").await, phone.stream("/api/stream").await];
+    let picture = include_bytes!("../../../../libs/picture/tests/pictures/grey.jpg").as_slice();
+    let put = anna.client.put("/api/profile/me/image").body("image/jpeg", picture).answer().await;
+    let picture = put.ok::<User>(200).profile_image_url.expect("an address");
     delete(&anna).await;
+    world.client().get(picture).answer().await.problem(404, "not_found");
 
     for stream in &mut streams {
         let events = stream.ended(PATIENCE).await;

@@ -54,7 +54,8 @@ cases! {
         a_search_pages_through_equal_names
         changes_of_a_profile_at_once_are_all_made
         an_account_is_deleted_once_and_its_name_is_free
-        an_account_is_deleted_while_it_is_used;
+        an_account_is_deleted_while_it_is_used
+        pictures_survive_byte_for_byte;
     sessions:
         a_refresh_token_used_at_once_is_good_at_most_once
         a_session_ends_once_however_often_it_is_told_to

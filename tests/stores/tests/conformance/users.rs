@@ -1,8 +1,10 @@
 //! The user context: accounts and profiles.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use plaza_test_stores::World;
 use plaza_test_support::{Page, Person, User, unique};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{at_once, count};
 
@@ -253,5 +255,38 @@ pub(crate) async fn an_account_is_deleted_while_it_is_used(world: &World) {
                 client.get("/api/profile/me").answer().await.unauthorized();
             }
         }
+    }
+}
+
+pub(crate) async fn pictures_survive_byte_for_byte(world: &World) {
+    let pictures: [&[u8]; 3] = [
+        include_bytes!("../../../../libs/picture/tests/pictures/rotated.jpg"),
+        include_bytes!("../../../../libs/picture/tests/pictures/largest-lossy.webp"),
+        include_bytes!("../../../../libs/picture/tests/pictures/palette.png"),
+    ];
+    let anna = world.person("anna").await;
+    let putting = |picture: &'static [u8]| anna.client.put("/api/profile/me/image").body("image/*", picture);
+    for picture in pictures {
+        let user: User = putting(picture).answer().await.ok(200);
+        let url = user.profile_image_url.expect("an address");
+        for size in [64, 256, 1024] {
+            let answer = world.client().get(format!("{url}&size={size}")).answer().await.is(200);
+            // The tag is the hash of what was to be stored.
+            let hash = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&answer.body));
+            assert_eq!(answer.header("etag"), format!("\"{hash}\""));
+        }
+    }
+    // Whichever of those that come at once is the last: its three sizes belong together, and the profile names it.
+    let answers = at_once(pictures.map(putting).into_iter().chain([anna.client.delete("/api/profile/me/image")])).await;
+    count(&answers, [200, 204]);
+    let me: User = anna.get("/api/profile/me").await;
+    match me.profile_image_url {
+        Some(url) => {
+            for size in [64, 256, 1024] {
+                let answer = world.client().get(format!("{url}&size={size}")).answer().await.is(200);
+                assert!(answer.header("cache-control").contains("immutable"), "not the version of the profile: {answer}");
+            }
+        }
+        None => drop(world.client().get(format!("/api/profile/{}/image", anna.id())).answer().await.problem(404, "not_found")),
     }
 }
