@@ -124,6 +124,13 @@ impl Request {
         given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
     }
 
+    /// Whether the client has what has this entity tag (`If-None-Match`; RFC 9110, section 13.1.2: compared weakly).
+    pub fn client_has(&self, etag: &str) -> bool {
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let known = self.header("if-none-match").unwrap_or_default();
+        known.trim() == "*" || known.split(',').any(|known| opaque(known) == opaque(etag))
+    }
+
     fn expect_content_type(&self, media_type: &'static str) -> Result<(), Problem> {
         if self.has_content_type(media_type) {
             return Ok(());

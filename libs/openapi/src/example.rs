@@ -68,6 +68,7 @@ pub(crate) fn town() -> Value {
         ask(seoyeon, MINJI, 201, json!({ REQUEST_TO_MINJI: "/id" })),
         ask(minji, HARU, 201, json!({ REQUEST_BY_MINJI: "/id" })),
         post(minji, "/api/friends/blocks", json!({ "user_id": GARAM }), 201, json!({})),
+        picture(minji),
         post(
             minji,
             "/api/chat-rooms",
@@ -100,6 +101,15 @@ pub(crate) fn town() -> Value {
     json!({ "names": NAMES, "caller": TOKENS[0], "calls": calls })
 }
 
+/// A call whose body is a PNG of one pixel, in base64 here.
+fn picture(token: Option<usize>) -> Value {
+    const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGOQj98PAAHeAT6KpYphAAAAAElFTkSuQmCC";
+    json!({
+        "method": "PUT", "path": "/api/profile/me/image", "token": token.map(|who| TOKENS[who]), "body": null,
+        "picture": PNG, "status": 200, "take": {},
+    })
+}
+
 fn login() -> String {
     "/api/auth/login/json".to_owned()
 }
@@ -128,6 +138,12 @@ pub(crate) fn junho() -> Value {
 pub(crate) fn profile() -> Value {
     let mut profile = minji();
     profile["email"] = "minji.kim@example.com".into();
+    profile
+}
+
+pub(crate) fn profile_with_picture() -> Value {
+    let mut profile = profile();
+    profile["profile_image_url"] = format!("/api/profile/{MINJI}/image?v=fVd0zIeFfPjcMvWP").into();
     profile
 }
 

@@ -1,12 +1,12 @@
 //! Accounts, sessions, profiles.
 
-use crate::example::{self, AT, JUNHO, PASSWORD, REFRESH_TOKEN, SESSION};
+use crate::example::{self, AT, JUNHO, MINJI, PASSWORD, REFRESH_TOKEN, SESSION};
 use crate::operation::{Body, Operation, delete, get, patch, post, put};
 use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::page::Page;
 use plaza_domain::user::{
-    DISPLAY_NAME_LENGTH_MAX, DisplayName, EMAIL_LENGTH_MAX, Email, LOOKUP_USERS_MAX, Password, Presences, Profile,
-    SEARCH_LENGTH_MIN, Session, Tokens, User, Username, Users,
+    DISPLAY_NAME_LENGTH_MAX, DisplayName, EMAIL_LENGTH_MAX, Email, IMAGE_SIDE_DEFAULT, IMAGE_SIDES, LOOKUP_USERS_MAX,
+    Password, Presences, Profile, SEARCH_LENGTH_MIN, Session, Tokens, User, Username, Users,
 };
 use serde_json::json;
 
@@ -140,6 +140,28 @@ fn sessions() -> Vec<Operation> {
     ]
 }
 
+/// A tag as caches compare it.
+const ETAG: &str = "What tells this picture from others.";
+
+fn picture() -> Operation {
+    let size = json!({ "type": "integer", "enum": IMAGE_SIDES, "default": IMAGE_SIDE_DEFAULT });
+    let etag = || json!({ "type": "string" });
+    get("/api/profile/:user_id/image", "getImage", "Somebody's picture")
+        .about(
+            "For everybody, as an `<img>` cannot send a token. The address in a profile has the picture's version, and may be kept for a \
+             year.",
+        )
+        .public()
+        .segment::<UserId>("user_id", "Whose.", MINJI)
+        .query("size", "Pixels on a side, or fewer where the picture has no more.", size)
+        .query("v", "The version that is meant.", json!({ "type": "string" }))
+        .header("If-None-Match", "The `ETag` of the copy that the client has.", json!({ "type": "string" }))
+        .answers_as(200, "The picture: a square.", "image/jpeg", json!({ "type": "string", "format": "binary" }), None)
+        .with_header("ETag", ETAG, etag())
+        .answers_nothing(304, "The client's copy is still good.")
+        .with_header("ETag", ETAG, etag())
+}
+
 fn profiles() -> Vec<Operation> {
     let lookup = json!({
         "type": "string",
@@ -171,6 +193,22 @@ fn profiles() -> Vec<Operation> {
             )
             .answers_nothing(204, "It is gone.")
             .refuses(403, &["wrong_password"]),
+        put("/api/profile/me/image", "putImage", "Changes the own picture")
+            .about(
+                "The body is the picture: PNG, JPEG or WebP, by what it is, not by its `Content-Type`. It is made anew from the middle, \
+                 upright, in three sizes, without metadata.",
+            )
+            .takes(
+                Body::whole("image/*", json!({ "type": "string", "format": "binary" }))
+                    .example("picture", "The file itself.".into()),
+            )
+            .refuses(404, &["not_found"])
+            .answers::<Profile>(200, "The own profile.", example::profile_with_picture())
+            .refuses(422, &["picture_too_large", "picture_broken"]),
+        delete("/api/profile/me/image", "deleteImage", "Removes the own picture")
+            .refuses(404, &["not_found"])
+            .answers_nothing(204, "There is none."),
+        picture(),
         get("/api/profile/:user_id", "getProfile", "Somebody's profile")
             .segment::<UserId>("user_id", "Whose.", JUNHO)
             .answers::<User>(200, "The user.", example::junho()),

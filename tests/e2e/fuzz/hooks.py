@@ -15,7 +15,7 @@ TOKEN = os.environ["PLAZA_FUZZ_TOKEN"]
 EVENTS_KEY = os.environ["PLAZA_FUZZ_EVENTS_KEY"]
 
 # What would end the one who asks.
-ENDING = {"logOut", "changePassword", "deleteOwnProfile"}
+ENDING = {"logOut", "changePassword", "deleteAccount"}
 
 PASSWORD = "correct horse battery"
 numbers = itertools.count()

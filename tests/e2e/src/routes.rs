@@ -122,6 +122,11 @@ impl Operation {
         content.and_then(|content| content.keys().next()).map_or("", String::as_str)
     }
 
+    /// Whether it takes a picture.
+    pub fn takes_picture(&self) -> bool {
+        self.media_type().starts_with("image/")
+    }
+
     /// Whether a success is of this media type.
     pub fn answers_with(&self, media_type: &str) -> bool {
         self.document["responses"]["200"]["content"].get(media_type).is_some()

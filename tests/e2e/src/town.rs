@@ -1,5 +1,6 @@
 //! The town that the document's examples speak of: made by the calls that the document gives.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use plaza_test_support::{Answer, Client, unique};
 use reqwest::Method;
 use serde_json::Value;
@@ -35,7 +36,11 @@ impl Town {
             let method: Method = call["method"].as_str().and_then(|method| method.parse().ok()).expect("a method");
             let client = call["token"].as_str().map_or_else(|| client.anonymous(), |token| client.with_token(token));
             let request = client.call(method, call["path"].as_str().expect("a path"));
-            let request = if call["body"].is_null() { request } else { request.json(&call["body"]) };
+            let request = match (&call["body"], call["picture"].as_str()) {
+                (_, Some(picture)) => request.body("image/png", BASE64.decode(picture).expect("base64")),
+                (Value::Null, None) => request,
+                (body, None) => request.json(body),
+            };
             let answer = request.answer().await;
             assert_eq!(Some(u64::from(answer.status.as_u16())), call["status"].as_u64(), "{answer}");
             for (name, pointer) in planned["take"].as_object().into_iter().flatten() {

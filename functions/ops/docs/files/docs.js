@@ -25,6 +25,9 @@ async function build(town) {
     if (call.body !== null) {
       headers["content-type"] = "application/json";
       init.body = JSON.stringify(call.body);
+    } else if (call.picture) {
+      headers["content-type"] = "image/png";
+      init.body = Uint8Array.from(atob(call.picture), (character) => character.charCodeAt(0));
     }
     const response = await fetch(call.path, init);
     const answer = response.status === 204 ? null : await response.json();

@@ -62,6 +62,9 @@ pub(crate) fn rows() -> Vec<Row> {
         own("updateOwnProfile", OK),
         // So is its password here.
         own("deleteAccount", DONE),
+        own("putImage", OK),
+        own("deleteImage", DONE),
+        public("getImage", OK),
         own("getProfile", OK),
         own("lookUpUsers", OK),
         own("lookUpPresence", OK),

@@ -92,11 +92,10 @@ pub(crate) async fn call(client: &Client, operation: &Operation, body: Option<&V
             request.form(&fields)
         }
         (Takes::Other, Some(body)) => {
-            let media_type = operation.media_type();
-            if media_type.starts_with("image/") {
+            if operation.takes_picture() {
                 request.body("image/png", PICTURE)
             } else {
-                request.body(media_type, body.to_string())
+                request.body(operation.media_type(), body.to_string())
             }
         }
     };

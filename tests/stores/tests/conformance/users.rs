@@ -284,9 +284,14 @@ pub(crate) async fn pictures_survive_byte_for_byte(world: &World) {
         Some(url) => {
             for size in [64, 256, 1024] {
                 let answer = world.client().get(format!("{url}&size={size}")).answer().await.is(200);
-                assert!(answer.header("cache-control").contains("immutable"), "not the version of the profile: {answer}");
+                assert!(
+                    answer.header("cache-control").contains("immutable"),
+                    "not the version of the profile: {answer}"
+                );
             }
         }
-        None => drop(world.client().get(format!("/api/profile/{}/image", anna.id())).answer().await.problem(404, "not_found")),
+        None => drop(
+            world.client().get(format!("/api/profile/{}/image", anna.id())).answer().await.problem(404, "not_found"),
+        ),
     }
 }

@@ -1,3 +1,3 @@
--- Undoes 0003_images: pictures are gone, and profiles without one.
+-- Undoes 0004_images: pictures are gone, and profiles without one.
 DROP TABLE profile_images;
 UPDATE users SET profile_image_url = NULL;
