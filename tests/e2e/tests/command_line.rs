@@ -156,7 +156,8 @@ fn the_doctor_sees_a_plaza_that_runs() {
     let (report, _) = doctor(&["--state", &state, "--listen", &address]);
     finds(&report, "state", "ok", "a plaza runs on it");
     finds(&report, "port", "ok", "a plaza answers");
-    let people = Command::new(binary()).args(["doctor", "--state", &state, "--listen", &address]);
-    let said = text(&{ people }.env("PLAZA_MANIFEST", manifest()).output().expect("plaza is there").stdout);
+    let mut people = Command::new(binary());
+    people.args(["doctor", "--state", &state, "--listen", &address]);
+    let said = text(&people.env("PLAZA_MANIFEST", manifest()).output().expect("plaza is there").stdout);
     assert!(said.lines().any(|line| line.starts_with("ok") && line.contains("a plaza answers")), "{said}");
 }
