@@ -4,7 +4,7 @@ use futures::future::{BoxFuture, join_all};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use plaza_http::{Body, Upstream, full};
+use plaza_http::{Body, REQUEST_ID, Upstream, full, request_id};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,25 +34,28 @@ pub(crate) struct Ops {
 impl Upstream for Ops {
     fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         match (request.uri().path(), &self.next) {
-            ("/metrics", _) => Box::pin(async move { only_reading(&request).unwrap_or_else(|| self.metrics()) }),
+            ("/metrics", _) => {
+                Box::pin(async move { only_reading(&request).unwrap_or_else(|| self.metrics(&request)) })
+            }
             ("/ready", next) if next.is_none() || !self.checks.is_empty() => Box::pin(self.ready(request)),
             ("/health", None) => {
-                Box::pin(async move { only_reading(&request).unwrap_or_else(|| document(&json!({ "status": "ok" }))) })
+                let health = json!({ "status": "ok" });
+                Box::pin(async move { only_reading(&request).unwrap_or_else(|| document(&request, &health)) })
             }
             (_, Some(next)) => next.call(request),
-            (_, None) => Box::pin(async {
+            (_, None) => Box::pin(async move {
                 let detail = "There is nothing here but /health, /ready and /metrics.";
-                plaza_http::problem(StatusCode::NOT_FOUND, "not_found", detail, &plaza_http::new_request_id())
+                problem(&request, StatusCode::NOT_FOUND, "not_found", detail)
             }),
         }
     }
 }
 
 impl Ops {
-    fn metrics(&self) -> Response<Body> {
+    fn metrics(&self, request: &Request<Body>) -> Response<Body> {
         let mut response = Response::new(full(self.metrics.render()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
-        with_request_id(response)
+        with_request_id(request, response)
     }
 
     /// The functions' answer with this process' checks added.
@@ -71,7 +74,7 @@ impl Ops {
             }
             None => match only_reading(&request) {
                 Some(refusal) => return refusal,
-                None => (document(&Value::Null).into_parts().0, Map::new()),
+                None => (document(&request, &Value::Null).into_parts().0, Map::new()),
             },
         };
         let mut checks = theirs;
@@ -116,25 +119,23 @@ fn only_reading(request: &Request<Body>) -> Option<Response<Body>> {
         return None;
     }
     let detail = "This route does not have that method.";
-    let mut response = plaza_http::problem(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        detail,
-        &plaza_http::new_request_id(),
-    );
+    let mut response = problem(request, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     Some(response)
 }
 
-fn document(document: &Value) -> Response<Body> {
-    let mut response = Response::new(full(document.to_string()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    with_request_id(response)
+fn problem(request: &Request<Body>, status: StatusCode, code: &str, detail: &str) -> Response<Body> {
+    let id = request_id(request.headers(), None);
+    plaza_http::problem(status, code, detail, id.to_str().unwrap_or_default())
 }
 
-fn with_request_id(mut response: Response<Body>) -> Response<Body> {
-    if let Ok(id) = HeaderValue::from_str(&plaza_http::new_request_id()) {
-        response.headers_mut().insert("x-request-id", id);
-    }
+fn document(request: &Request<Body>, document: &Value) -> Response<Body> {
+    let mut response = Response::new(full(document.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    with_request_id(request, response)
+}
+
+fn with_request_id(request: &Request<Body>, mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(REQUEST_ID, request_id(request.headers(), None));
     response
 }
