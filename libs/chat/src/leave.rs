@@ -80,20 +80,19 @@ pub async fn forget(database: &Database, user: UserId) -> Result<(), Problem> {
     }
     let sql = "DELETE FROM blocks WHERE blocker_id = ? OR blocked_id = ?";
     database.transaction(async |change| change.execute(sql, &params![user, user]).await).await?;
-    let mut after: (String, u64) = (String::new(), 0);
+    let mut after = String::new();
     loop {
-        let sql = "SELECT room_id, seq FROM messages
-             WHERE user_id = ? AND username <> ? AND (room_id, seq) > (?, ?) ORDER BY room_id, seq LIMIT ?";
-        let params = params![user, NAME_OF_THE_DELETED, after.0, after.1, MESSAGES_AT_ONCE];
-        let rows = database.query(sql, &params).await?;
-        let places = rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<Vec<_>, Problem>>()?;
-        let Some(last) = places.last() else { return Ok(()) };
-        after = last.clone();
+        let sql = "SELECT id FROM messages WHERE user_id = ? AND username <> ? AND id > ? ORDER BY id LIMIT ?";
+        let rows = database.query(sql, &params![user, NAME_OF_THE_DELETED, after, MESSAGES_AT_ONCE]).await?;
+        let ids = rows.iter().map(|row| row.get(0)).collect::<Result<Vec<String>, _>>()?;
+        let Some(last) = ids.last() else { return Ok(()) };
+        after.clone_from(last);
         database
             .transaction(async |change| {
-                for (room, seq) in &places {
-                    let sql = "UPDATE messages SET username = ? WHERE room_id = ? AND seq = ?";
-                    change.execute(sql, &params![NAME_OF_THE_DELETED, room, *seq]).await?;
+                for id in &ids {
+                    change
+                        .execute("UPDATE messages SET username = ? WHERE id = ?", &params![NAME_OF_THE_DELETED, id])
+                        .await?;
                 }
                 Ok(())
             })

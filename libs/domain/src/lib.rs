@@ -7,6 +7,7 @@
 pub mod analytics;
 pub mod chat;
 pub mod event;
+pub mod export;
 pub mod friend;
 pub mod id;
 pub mod input;

@@ -3,7 +3,7 @@
 use crate::input::Invalid;
 use crate::problem::{FieldError, Problem};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The most items that one page may have.
 pub const LIMIT_MAX: u32 = 100;
@@ -15,7 +15,7 @@ pub const LIMIT_DEFAULT: u32 = 50;
 pub const AFTER_EVERY_ID: &str = "g";
 
 /// One page of a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
 pub struct Page<T> {
     /// The items, in the list's order.
@@ -66,9 +66,12 @@ pub fn encode(position: &str) -> String {
 pub fn decode<T: std::str::FromStr>(cursor: &str) -> Result<T, Problem> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok();
     let position = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    position
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| Problem::bad_request("invalid_cursor", "The cursor is not one that this list gave."))
+    position.and_then(|text| text.parse().ok()).ok_or_else(foreign_cursor)
+}
+
+/// The refusal of a cursor that this list did not give.
+pub fn foreign_cursor() -> Problem {
+    Problem::bad_request("invalid_cursor", "The cursor is not one that this list gave.")
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 use crate::{Request, guest};
 use plaza_domain::Problem;
+use plaza_domain::export::Entry;
 use plaza_domain::id::UserId;
+use plaza_domain::page::{self, Page};
 use plaza_domain::user::{Presence, Presences, User, Users};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -126,6 +128,20 @@ pub async fn hidden_from(user: UserId, ids: &[UserId]) -> Result<HashSet<UserId>
     let question = Question::get("friend-relations", &format!("/?user_id={user}&user_ids={}", list(ids)));
     let hidden: Hidden = question.ask(Vec::new()).await?.json()?;
     Ok(hidden.hidden_ids)
+}
+
+/// What a context keeps of a user, as its component for exports tells it: a page of the list.
+pub async fn exported(
+    component: &'static str,
+    user: UserId,
+    cursor: Option<&str>,
+    limit: u32,
+) -> Result<Page<Entry>, Problem> {
+    let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+    let question = Question::get(component, &format!("/?user_id={user}&limit={limit}{cursor}"));
+    let answer = question.ask(Vec::new()).await?;
+    // Whoever changes what is in a cursor is told so.
+    if answer.status() == 400 { Err(page::foreign_cursor()) } else { answer.json() }
 }
 
 fn list(ids: &[UserId]) -> String {

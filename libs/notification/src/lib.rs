@@ -1,6 +1,8 @@
 //! What the functions of the notification context share: reading notifications, and a user's inbox, which knows how many of
 //! them are unread.
 
+pub mod preferences;
+
 use plaza_domain::id::{NotificationId, RoomId, UserId};
 use plaza_domain::notification::{self, Kind, Notification, READ_AT_ONCE_MAX, Which};
 use plaza_domain::{Event, Problem, Timestamp};

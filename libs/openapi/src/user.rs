@@ -2,6 +2,7 @@
 
 use crate::example::{self, AT, JUNHO, MINJI, PASSWORD, REFRESH_TOKEN, SESSION};
 use crate::operation::{Body, Operation, delete, get, patch, post, put};
+use plaza_domain::export::Entry;
 use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::page::Page;
 use plaza_domain::user::{
@@ -193,6 +194,18 @@ fn profiles() -> Vec<Operation> {
             )
             .answers_nothing(204, "It is gone.")
             .refuses(403, &["wrong_password"]),
+        get("/api/profile/me/export", "export", "Everything that Plaza keeps of the caller")
+            .about(
+                "Page by page, until there is no `next_cursor`: profile, presence, sessions, friends, blocks, friend requests, rooms, \
+                 messages with what they said before, notifications and preferences. A page may be short. What changes \
+                 meanwhile may be there or not.",
+            )
+            .list()
+            .answers::<Page<Entry>>(
+                200,
+                "What is kept, each with its kind.",
+                example::page(&json!({ "kind": "profile", "data": example::profile() })),
+            ),
         put("/api/profile/me/image", "putImage", "Changes the own picture")
             .about(
                 "The body is the picture: PNG, JPEG or WebP, by what it is, not by its `Content-Type`. It is made anew from the middle, \

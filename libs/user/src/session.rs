@@ -1,9 +1,18 @@
 //! Sessions. The database says whether one lives; the sessions store only repeats it, for speed.
 
 use plaza_domain::id::{SessionId, UserId};
-use plaza_domain::user::{SESSIONS_MAX, session_revoked};
+use plaza_domain::user::{SESSIONS_MAX, Session, session_revoked};
 use plaza_kit::auth::{self, Caller};
 use plaza_kit::{Change, Database, Problem, Row, clock, params};
+
+/// The columns that [`session`] reads, in its order.
+pub const COLUMNS: &str = "id, device, created_at, last_used_at";
+
+/// A session from the columns of [`COLUMNS`], as the session `current` sees it.
+pub fn session(row: &Row, current: SessionId) -> Result<Session, Problem> {
+    let id = row.get(0)?;
+    Ok(Session { id, device: row.get(1)?, created_at: row.get(2)?, last_used_at: row.get(3)?, current: id == current })
+}
 
 /// Whether a session lives.
 pub async fn is_alive(database: &Database, session: SessionId) -> Result<bool, Problem> {

@@ -121,6 +121,10 @@ async fn every_grant_is_used_and_none_is_missing() {
     let password = json!({ "current_password": minji.person.credentials.password, "new_password": "another horse" });
     minji.call(Method::PUT, "/api/auth/password", Some(password), 204).await;
     minji.get("/api/profile/me").await;
+    let mut export = "/api/profile/me/export".to_owned();
+    while let Some(cursor) = minji.get(&export).await["next_cursor"].as_str() {
+        export = format!("/api/profile/me/export?cursor={cursor}");
+    }
     minji.get(&format!("/api/profile/{junho_id}")).await;
     minji.call(Method::DELETE, "/api/profile/me/image", None, 204).await;
     plaza.client().get(format!("/api/profile/{junho_id}/image")).answer().await.problem(404, "not_found");

@@ -2,8 +2,8 @@
 
 use plaza_domain::id::SessionId;
 use plaza_domain::page::{AFTER_EVERY_ID, Page};
-use plaza_domain::user::Session;
-use plaza_kit::{Database, Problem, Reply, Request, Row, auth, clock, params, reply};
+use plaza_kit::{Database, Problem, Reply, Request, auth, clock, params, reply};
+use plaza_user::session;
 
 plaza_kit::function!(handle);
 
@@ -15,14 +15,12 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let (limit, before) = request.page::<SessionId>()?;
     let before = before.map_or_else(|| AFTER_EVERY_ID.to_owned(), |id| id.to_string());
     let database = Database::open(plaza_user::DATABASE).await?;
-    let sql = "SELECT id, device, created_at, last_used_at FROM sessions
-               WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ? AND id < ? ORDER BY id DESC LIMIT ?";
-    let rows = database.query(sql, &params![caller.user_id, clock::now(), before, limit + 1]).await?;
-    let sessions = rows.iter().map(|row| session(row, caller.session_id)).collect::<Result<Vec<_>, _>>()?;
+    let columns = session::COLUMNS;
+    let sql = format!(
+        "SELECT {columns} FROM sessions
+         WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ? AND id < ? ORDER BY id DESC LIMIT ?"
+    );
+    let rows = database.query(&sql, &params![caller.user_id, clock::now(), before, limit + 1]).await?;
+    let sessions = rows.iter().map(|row| session::session(row, caller.session_id)).collect::<Result<Vec<_>, _>>()?;
     reply::json(200, &Page::forward(sessions, limit, |session| session.id.to_string()))
-}
-
-fn session(row: &Row, current: SessionId) -> Result<Session, Problem> {
-    let id = row.get(0)?;
-    Ok(Session { id, device: row.get(1)?, created_at: row.get(2)?, last_used_at: row.get(3)?, current: id == current })
 }

@@ -4,6 +4,7 @@
 mod auth;
 mod blocks;
 mod deletion;
+mod export;
 mod friends;
 mod groups;
 mod message_changes;

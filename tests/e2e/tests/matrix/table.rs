@@ -62,6 +62,7 @@ pub(crate) fn rows() -> Vec<Row> {
         own("updateOwnProfile", OK),
         // So is its password here.
         own("deleteAccount", DONE),
+        own("export", OK),
         own("putImage", OK),
         own("deleteImage", DONE),
         public("getImage", OK),
