@@ -130,7 +130,23 @@ pub fn one_line(value: &Value, min: usize, max: usize) -> Result<String, Invalid
     if text.chars().count() < min {
         return Err(Invalid::length(min, max));
     }
+    if text.chars().all(is_blank) {
+        return Err(Invalid::new("invalid_characters", "must have something to see"));
+    }
     Ok(text.to_owned())
+}
+
+/// Whether a character shows nothing by itself, though it may belong to one that does: white space, a blank pattern, and what Unicode
+/// calls default ignorable (`Default_Ignorable_Code_Point` of `DerivedCoreProperties.txt`).
+fn is_blank(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
 }
 
 /// Whether a character is none that a line shows: it controls, or turns the direction of what follows.

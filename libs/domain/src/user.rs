@@ -424,6 +424,12 @@ mod tests {
             assert_eq!(code::<DisplayName>(&json!(bad)), "invalid_characters", "{bad:?}");
         }
         assert_eq!(code::<DisplayName>(&json!("   ")), "wrong_length");
+        for nothing in ["\u{200b}", "\u{3164}\u{115f}", "\u{2800} \u{ad}", "\u{fe0f}\u{200d}", "\u{e0041}"] {
+            assert_eq!(code::<DisplayName>(&json!(nothing)), "invalid_characters", "{nothing:?}");
+        }
+        for joined in ["👩\u{200d}👧", "❤\u{fe0f}", "نام\u{200c}ها", "\u{1112}\u{1161}\u{11ab}"] {
+            assert_eq!(DisplayName::from_value(&json!(joined)).unwrap().as_str(), joined);
+        }
     }
 
     #[test]
