@@ -78,8 +78,13 @@ pub async fn forget(database: &Database, user: UserId) -> Result<(), Problem> {
             left => left?,
         }
     }
-    let sql = "DELETE FROM blocks WHERE blocker_id = ? OR blocked_id = ?";
-    database.transaction(async |change| change.execute(sql, &params![user, user]).await).await?;
+    database
+        .transaction(async |change| {
+            let sql = "DELETE FROM blocks WHERE blocker_id = ? OR blocked_id = ?";
+            change.execute(sql, &params![user, user]).await?;
+            change.forget_answers(user).await
+        })
+        .await?;
     let mut after = String::new();
     loop {
         let sql = "SELECT id FROM messages WHERE user_id = ? AND username <> ? AND id > ? ORDER BY id LIMIT ?";

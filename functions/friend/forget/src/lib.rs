@@ -31,6 +31,7 @@ async fn forget(gone: UserId) -> Result<(), Problem> {
     let database = Database::open(plaza_friend::DATABASE).await?;
     while database.transaction(async |change| forget_pairs(change, gone).await).await? {}
     while database.transaction(async |change| forget_requests(change, gone).await).await? {}
+    database.transaction(async |change| change.forget_answers(gone).await).await?;
     Ok(())
 }
 

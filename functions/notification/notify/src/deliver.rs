@@ -148,6 +148,7 @@ impl Desk<'_> {
         for table in ["notifications", "disabled_kinds", "muted_rooms"] {
             self.change.execute(&format!("DELETE FROM {table} WHERE user_id = ?"), &params![user]).await?;
         }
+        self.change.forget_answers(user).await?;
         let sql = "UPDATE inboxes SET closed_at = ?, unread_count = 0 WHERE user_id = ?";
         self.change.execute(sql, &params![self.now, user]).await?;
         // Nothing is counted or told for it from here on.

@@ -230,6 +230,13 @@ impl Keyed {
     }
 }
 
+impl Change<'_> {
+    /// Forgets what was answered to a user who is gone.
+    pub async fn forget_answers(&self, scope: impl Display) -> Result<(), Problem> {
+        self.execute("DELETE FROM idempotency_keys WHERE scope = ?", &params![scope.to_string()]).await
+    }
+}
+
 /// Removes some of the keys that are no longer kept. They are looked up first: deleting a range locks its edge even where nothing
 /// is in it.
 async fn remove_old(change: &Change<'_>) -> Result<(), Problem> {

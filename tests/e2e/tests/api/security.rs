@@ -245,7 +245,8 @@ async fn names_that_look_like_others_or_like_nothing_are_refused() {
         let answer = world.client().post("/api/auth/register").json(&registration).answer().await;
         answer.problem(422, "validation_failed");
     }
-    for display_name in ["\u{200b}", "\u{3164}", "\u{200e}", "a\u{202e}b", "a\u{2066}b", "a\nb", "\t", " ", "\u{feff}"] {
+    for display_name in ["\u{200b}", "\u{3164}", "\u{200e}", "a\u{202e}b", "a\u{2066}b", "a\nb", "\t", " ", "\u{feff}"]
+    {
         let answer = anna.client.patch("/api/profile/me").json(&json!({ "display_name": display_name })).answer().await;
         answer.problem(422, "validation_failed");
     }

@@ -269,7 +269,9 @@ pub(crate) async fn of_an_account_that_is_gone_nothing_is_left(world: &World) {
         tokio::join!(world.person("asked"), world.person("asking"), world.person("blocker"), world.person("other"));
     gone.befriend(&friend).await;
     friend.befriend(&other).await;
-    let _ = gone.request(&asked).await.is(201);
+    let body = json!({ "target_user_id": asked.id() });
+    let asking_once = gone.client.post("/api/friends/request").json(&body).header("idempotency-key", "once");
+    let _ = asking_once.answer().await.is(201);
     let _ = asking.request(&gone).await.is(201);
     let _ = blocking(&blocker, &gone).answer().await.is(201);
     let _ = blocking(&gone, &other).answer().await.is(201);
@@ -295,6 +297,7 @@ pub(crate) async fn of_an_account_that_is_gone_nothing_is_left(world: &World) {
             mariadb.sql("friend", &sql).len()
         };
         assert_eq!(of("pairs", ["first_id", "second_id"]), 0);
+        assert_eq!(of("idempotency_keys", ["scope", "scope"]), 0);
         assert_eq!(of("friend_requests", ["requester_id", "addressee_id"]), 0);
         assert_eq!(of("friendships", ["user_id", "friend_id"]) + of("blocks", ["user_id", "blocked_user_id"]), 0);
         let told = format!("SELECT type FROM outbox WHERE `key` = '{}' AND type LIKE '%FriendRemoved%'", friend.id());

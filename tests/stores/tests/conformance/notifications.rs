@@ -225,6 +225,9 @@ pub(crate) async fn nothing_is_left_of_a_deleted_account(world: &World) {
     settle(world, &anna).await;
     bring(world, &[event(&unique("event"), &anna)]).await;
     counted(&anna, 1).await;
+    let once =
+        anna.client.post("/api/notifications/read").json(&json!({ "ids": [] })).header("idempotency-key", "once");
+    assert!(once.answer().await.status.as_u16() < 500);
 
     let gone = |person: &Person| {
         let data = json!({ "user_id": person.id(), "deleted_at": "2026-01-31T09:30:00.000Z" });

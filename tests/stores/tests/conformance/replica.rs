@@ -107,6 +107,8 @@ pub(crate) async fn whoever_is_gone_leaves_every_room_and_their_words_stay(world
     for n in 0..300 {
         said.push(anna.say(if n % 3 == 0 { &direct } else { &owned }, &format!("{n}")).await);
     }
+    let once = anna.sending(&direct.id, "once", None).header("idempotency-key", "once");
+    said.push(once.answer().await.ok(201));
     let of_ben = ben.say(&direct, "who is there?").await;
     bring(world, &[gone(anna)]).await;
     // Again: nothing is left to do.
@@ -136,10 +138,12 @@ pub(crate) async fn whoever_is_gone_leaves_every_room_and_their_words_stay(world
         let sql = format!(
             "SELECT (SELECT COUNT(*) FROM outbox WHERE data LIKE '%{name}%' AND type = 'plaza.chat.ParticipantLeft.v1'),
                  (SELECT COUNT(*) FROM messages WHERE username = '{name}'),
-                 (SELECT COUNT(*) FROM participants WHERE username = '{name}')",
-            name = anna.name()
+                 (SELECT COUNT(*) FROM participants WHERE username = '{name}'),
+                 (SELECT COUNT(*) FROM idempotency_keys WHERE scope = '{id}')",
+            name = anna.name(),
+            id = anna.id()
         );
-        assert_eq!(mariadb.sql("chat", &sql)[0], ["0", "0", "0"], "her name is gone");
+        assert_eq!(mariadb.sql("chat", &sql)[0], ["0", "0", "0", "0"], "her name is gone");
     }
 }
 
