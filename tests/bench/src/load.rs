@@ -2,12 +2,11 @@
 //! the answers do.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use hdrhistogram::Histogram;
-use plaza_test_support::{Next, Person};
+use plaza_test_support::Next;
 use tokio::time::{Instant, sleep_until};
 
 use crate::procfs;
@@ -38,13 +37,13 @@ const ERRORS_SHOWN_MAX: usize = 3;
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let histogram =
             Histogram::new_with_bounds(*LATENCY_US.start(), *LATENCY_US.end(), SIGNIFICANT_FIGURES).expect("bounds");
         Self(histogram)
     }
 
-    fn record(&mut self, took: Duration) {
+    pub(crate) fn record(&mut self, took: Duration) {
         // What is beyond the range counts as its end.
         self.0.saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
@@ -142,6 +141,8 @@ pub(crate) struct Run {
     pub(crate) seconds: f64,
     /// From send to answer, of the answers in that time.
     pub(crate) latencies: Latencies,
+    /// Those of them that changed something.
+    pub(crate) writes: Latencies,
     /// Over the whole run.
     pub(crate) errors: Errors,
     /// Messages answered 201 by room, over the whole run.
@@ -168,66 +169,77 @@ impl Run {
     }
 }
 
-/// What the closed loop asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// `POST /api/messages/:room_id`.
-    Send,
-    /// `GET /api/profile/me`.
-    Get,
+/// What an answer must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// Its status.
+    pub(crate) status: u16,
+    /// Whether it makes a message in the user's room.
+    pub(crate) is_message: bool,
+    /// Whether it changes anything.
+    pub(crate) is_write: bool,
 }
 
-/// Requests of a user, ready but for the content.
-struct Template {
-    head: String,
-    kind: Kind,
+/// What a closed loop asks for: writes a user's request into the buffer. The id is another one each time and needs no escaping.
+pub(crate) type Ask<'a> = dyn Fn(&mut Vec<u8>, usize, &str) -> Expected + 'a;
+
+/// A request without a body.
+pub(crate) fn without_body(buffer: &mut Vec<u8>, method: &str, path: &str, host: SocketAddr, token: &str) {
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n");
+    buffer.extend_from_slice(head.as_bytes());
+    buffer.extend_from_slice(if method == "GET" { b"\r\n" } else { b"content-length: 0\r\n\r\n" });
 }
 
-impl Template {
-    fn new(kind: Kind, address: SocketAddr, user: &Person, room: &str) -> Self {
-        let token = &user.tokens.access_token;
-        let head = match kind {
-            Kind::Get => {
-                format!("GET /api/profile/me HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n")
-            }
-            Kind::Send => format!(
-                "POST /api/messages/{room} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
-                 content-type: application/json\r\ncontent-length: "
-            ),
-        };
-        Self { head, kind }
-    }
-
-    /// Writes a request into `buffer`. `content` and `id` need no escaping.
-    fn write(&self, buffer: &mut Vec<u8>, content: &str, id: &str) {
-        buffer.clear();
-        buffer.extend_from_slice(self.head.as_bytes());
-        if self.kind == Kind::Send {
-            let body = format!(r#"{{"content":"{content}","message_type":"text","client_message_id":"{id}"}}"#);
-            buffer.extend_from_slice(body.len().to_string().as_bytes());
-            buffer.extend_from_slice(b"\r\n\r\n");
-            buffer.extend_from_slice(body.as_bytes());
-        }
-    }
+/// A request with a JSON body.
+pub(crate) fn with_json(buffer: &mut Vec<u8>, method: &str, path: &str, host: SocketAddr, token: &str, body: &str) {
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    buffer.extend_from_slice(head.as_bytes());
 }
 
-fn expected_status(kind: Kind) -> u16 {
-    match kind {
-        Kind::Send => 201,
-        Kind::Get => 200,
-    }
+/// `GET /api/profile/me`.
+pub(crate) fn own_profile(target: &Target, town: &Town, buffer: &mut Vec<u8>, user: usize) -> Expected {
+    without_body(buffer, "GET", "/api/profile/me", target.address, &town.users[user].tokens.access_token);
+    Expected { status: 200, is_message: false, is_write: false }
 }
+
+/// `POST /api/messages/:room_id`. `content` needs no escaping.
+pub(crate) fn message(
+    target: &Target,
+    town: &Town,
+    buffer: &mut Vec<u8>,
+    user: usize,
+    content: &str,
+    id: &str,
+) -> Expected {
+    let path = format!("/api/messages/{}", town.room_of(user).id);
+    let body = format!(r#"{{"content":"{content}","message_type":"text","client_message_id":"{id}"}}"#);
+    with_json(buffer, "POST", &path, target.address, &town.users[user].tokens.access_token, &body);
+    Expected { status: 201, is_message: true, is_write: true }
+}
+
+/// What people write.
+pub(crate) const LINE: &str = "A line as people write them, of middling length.";
 
 /// One worker's share of a run.
 struct Share {
     latencies: Latencies,
+    writes: Latencies,
     errors: Errors,
     answered: Vec<u64>,
 }
 
 impl Share {
     fn new(rooms: usize) -> Self {
-        Self { latencies: Latencies::new(), errors: Errors::default(), answered: vec![0; rooms] }
+        Self {
+            latencies: Latencies::new(),
+            writes: Latencies::new(),
+            errors: Errors::default(),
+            answered: vec![0; rooms],
+        }
     }
 }
 
@@ -260,11 +272,7 @@ async fn exchange(
 
 /// A closed loop: each connection sends its next request when the last one is answered. `name` makes the ids of this
 /// run its own.
-pub(crate) async fn closed(kind: Kind, target: &Target, town: &Town, seconds: u64, name: &str) -> Run {
-    let address = target.address;
-    let templates: Rc<Vec<Template>> = Rc::new(
-        (0..USERS).map(|user| Template::new(kind, address, &town.users[user], &town.room_of(user).id)).collect(),
-    );
+pub(crate) async fn closed(ask: &Ask<'_>, target: &Target, town: &Town, seconds: u64, name: &str) -> Run {
     let measured_from = Instant::now() + WARM_UP;
     let measured_to = measured_from + Duration::from_secs(seconds);
     let worker = async |number: usize| {
@@ -274,19 +282,23 @@ pub(crate) async fn closed(kind: Kind, target: &Target, town: &Town, seconds: u6
         let mut user = number % USERS;
         for round in 0_u64.. {
             let id = format!("{name}-{number}-{round}");
-            templates[user].write(&mut buffer, "A line as people write them, of middling length.", &id);
+            buffer.clear();
+            let expected = ask(&mut buffer, user, &id);
             let started = Instant::now();
             if started >= measured_to {
                 break;
             }
-            let outcome = exchange(&mut connection, address, &buffer, expected_status(kind)).await;
+            let outcome = exchange(&mut connection, target.address, &buffer, expected.status).await;
             let ended = Instant::now();
             match outcome {
-                Ok(()) => share.answered[user / USERS_PER_ROOM] += 1,
+                Ok(()) => share.answered[user / USERS_PER_ROOM] += u64::from(expected.is_message),
                 Err(what) => share.errors.note(what),
             }
             if (measured_from..measured_to).contains(&ended) {
                 share.latencies.record(ended - started);
+                if expected.is_write {
+                    share.writes.record(ended - started);
+                }
             }
             user = (user + CONNECTIONS) % USERS;
         }
@@ -307,13 +319,14 @@ fn collect(shares: &[Share], measured: Duration, cpu_seconds: Cpu) -> Run {
     let mut whole = Share::new(rooms);
     for share in shares {
         whole.latencies.add(&share.latencies);
+        whole.writes.add(&share.writes);
         whole.errors.add(&share.errors);
         for (sum, part) in whole.answered.iter_mut().zip(&share.answered) {
             *sum += part;
         }
     }
-    let Share { latencies, errors, answered } = whole;
-    Run { seconds: measured.as_secs_f64(), latencies, errors, answered, cpu_seconds }
+    let Share { latencies, writes, errors, answered } = whole;
+    Run { seconds: measured.as_secs_f64(), latencies, writes, errors, answered, cpu_seconds }
 }
 
 /// What the open loop gave.
@@ -330,7 +343,6 @@ pub(crate) struct Delivery {
 
 /// An open loop of `per_second` messages: in each room one user writes on a fixed beat and another listens.
 pub(crate) async fn open(target: &Target, town: &Town, per_second: u32, seconds: u64, name: &str) -> Delivery {
-    let address = target.address;
     let rooms = u32::try_from(town.rooms.len()).expect("a few rooms");
     let mut streams = Vec::new();
     for group in town.users.chunks(USERS_PER_ROOM) {
@@ -346,16 +358,16 @@ pub(crate) async fn open(target: &Target, town: &Town, per_second: u32, seconds:
         let mut share = Share::new(town.rooms.len());
         let mut connection = None;
         let mut buffer = Vec::new();
-        let user = &town.users[room * USERS_PER_ROOM];
-        let template = Template::new(Kind::Send, address, user, &town.rooms[room].id);
         // The rooms take turns within a beat.
         let first = start + beat * u32::try_from(room).unwrap_or(0) / rooms;
         for number in 0..beats {
             let due = first + beat * number;
             sleep_until(due).await;
             let due_us = (due - start).as_micros();
-            template.write(&mut buffer, &format!("due {due_us}"), &format!("{name}-{room}-{number}"));
-            match exchange(&mut connection, address, &buffer, 201).await {
+            buffer.clear();
+            let id = format!("{name}-{room}-{number}");
+            message(target, town, &mut buffer, room * USERS_PER_ROOM, &format!("due {due_us}"), &id);
+            match exchange(&mut connection, target.address, &buffer, 201).await {
                 Ok(()) => share.answered[room] += 1,
                 Err(what) => share.errors.note(what),
             }

@@ -3,9 +3,11 @@
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]
 
 mod backlog;
+mod day;
 mod load;
 mod procfs;
 mod report;
+mod routes;
 mod town;
 mod wire;
 
@@ -19,7 +21,8 @@ use clap::Parser;
 use plaza_test_support::{Options, PASSWORD_COST_IN_PRODUCTION, Plaza, Servers, Stack, manifest};
 use serde_json::json;
 
-use crate::load::{Delivery, Kind, Run, Target};
+use crate::day::Day;
+use crate::load::{Delivery, Run, Target};
 use crate::report::{Figure, Goal};
 use crate::town::Town;
 
@@ -57,6 +60,8 @@ enum Part {
     Get,
     Send,
     Stream,
+    Day,
+    Routes,
 }
 
 /// What Plaza stands on.
@@ -171,9 +176,14 @@ async fn measure(arguments: &Arguments, base: Base) -> Result<Outcome, String> {
         tokio::time::sleep(IDLE).await;
         memory(&plaza, "idle", Some(Goal::Below(150.0)), &mut outcome);
     }
-    let loads = [Part::Get, Part::Send, Part::Stream];
+    let loads = [Part::Get, Part::Send, Part::Stream, Part::Day];
     if loads.iter().any(|part| arguments.wants(*part)) {
         under_load(arguments, &plan, &plaza, &mut outcome).await;
+    }
+    drop(plaza);
+    if arguments.wants(Part::Routes) {
+        progress("every route");
+        routes::measure(plan.runs, &stack, &mut outcome).await?;
     }
     if arguments.wants(Part::Sizes) {
         sizes(&mut outcome)?;
@@ -221,16 +231,20 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
     let target = Target { address: plaza.address(), server: plaza.pid(), stores: plaza.stack().pids() };
     let mut answered = vec![0; town.rooms.len()];
     let mut unanswered = 0;
+    let mut pinned = 0;
     let mut keep = |run: &Run| {
         answered.iter_mut().zip(&run.answered).for_each(|(sum, part)| *sum += part);
         unanswered += run.errors.count;
     };
 
+    let get = |buffer: &mut Vec<u8>, user: usize, _: &str| load::own_profile(&target, &town, buffer, user);
+    let send =
+        |buffer: &mut Vec<u8>, user: usize, id: &str| load::message(&target, &town, buffer, user, load::LINE, id);
     if arguments.wants(Part::Get) {
         let mut runs = Vec::new();
         for number in 1..=plan.runs {
             progress(&format!("GET /api/profile/me, run {number} of {}", plan.runs));
-            runs.push(load::closed(Kind::Get, &target, &town, plan.seconds.min(10), "get").await);
+            runs.push(load::closed(&get, &target, &town, plan.seconds.min(10), "get").await);
         }
         closed_figures("GET /api/profile/me", &runs, (None, None), outcome);
     }
@@ -238,7 +252,7 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
         let (mut runs, mut backlogs) = (Vec::new(), Vec::new());
         for number in 1..=plan.runs {
             progress(&format!("sends, run {number} of {}", plan.runs));
-            runs.push(load::closed(Kind::Send, &target, &town, plan.seconds, &format!("send{number}")).await);
+            runs.push(load::closed(&send, &target, &town, plan.seconds, &format!("send{number}")).await);
             match backlog::drain(&plaza.client()).await {
                 Ok(backlog) => backlogs.push(backlog),
                 Err(why) => outcome.faults.push(why),
@@ -262,8 +276,27 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
         runs.iter().map(|delivery| &delivery.sends).for_each(&mut keep);
         stream_figures(&runs, outcome);
     }
+    if arguments.wants(Part::Day) {
+        let day = Day::begin(&target, &town).await;
+        pinned = 1;
+        let ask = |buffer: &mut Vec<u8>, user: usize, id: &str| day.ask(buffer, user, id);
+        let mut runs = Vec::new();
+        for number in 1..=plan.runs {
+            progress(&format!("a day in the life, run {number} of {}", plan.runs));
+            runs.push(load::closed(&ask, &target, &town, plan.seconds, &format!("day{number}")).await);
+            if let Err(why) = backlog::drain(&plaza.client()).await {
+                outcome.faults.push(why);
+            }
+        }
+        runs.iter().for_each(&mut keep);
+        let what = "a day in the life (10 % writes)";
+        closed_figures(what, &runs, (None, None), outcome);
+        let writes = each(&runs, |run| run.writes.ms(0.99));
+        outcome.figures.push(Figure::new(format!("{what}, P99 of the writes"), "ms", &writes));
+    }
     memory(plaza, "after load", None, outcome);
     progress("reading back what was sent");
+    answered.iter_mut().for_each(|sum| *sum += pinned);
     match town.verify(&answered, unanswered).await {
         Ok(messages) => progress(&format!("all {messages} messages are there, seq without a gap")),
         Err(why) => outcome.faults.push(why),

@@ -38,14 +38,29 @@ impl Town {
 
     /// The room of a user, by index.
     pub(crate) fn room_of(&self, user: usize) -> &Room {
-        &self.rooms[user / USERS_PER_ROOM]
+        &self.rooms[Self::number_of_room(user)]
+    }
+
+    /// The number of a user's room.
+    pub(crate) fn number_of_room(user: usize) -> usize {
+        user / USERS_PER_ROOM
+    }
+
+    /// The first of those in a room.
+    pub(crate) fn first_of(&self, room: usize) -> &Person {
+        &self.users[room * USERS_PER_ROOM]
+    }
+
+    /// Everybody in a user's room.
+    pub(crate) fn neighbours_of(&self, user: usize) -> impl Iterator<Item = &Person> {
+        self.users.iter().skip(Self::number_of_room(user) * USERS_PER_ROOM).take(USERS_PER_ROOM)
     }
 
     /// Reads every room to its end and compares: `answered[r]` messages were answered 201 in room `r`, and up to
     /// `unanswered` more may have been stored without their answer having arrived.
     pub(crate) async fn verify(&self, answered: &[u64], unanswered: u64) -> Result<u64, String> {
         let checks = self.rooms.iter().enumerate().map(async |(number, room)| -> Result<u64, String> {
-            let reader = &self.users[number * USERS_PER_ROOM];
+            let reader = self.first_of(number);
             let mut seq = 0;
             let mut query = "?after=0&limit=100".to_owned();
             loop {

@@ -2,6 +2,7 @@
 //! several tests make of what was written and what arrived.
 
 pub mod check;
+pub mod example;
 pub mod forge;
 pub mod load;
 pub mod routes;

@@ -1,7 +1,8 @@
 //! Every operation, asked by each of those who may not, or not everything.
 
 use crate::table::{Cell, Row, rows};
-use crate::world::{World, call};
+use crate::world::World;
+use plaza_e2e::example::call;
 use plaza_e2e::forge;
 use plaza_e2e::town::Town;
 use plaza_test_support::{Client, PATIENCE, eventually};

@@ -1,23 +1,13 @@
 //! The server of these tests, and how an operation's example is called.
 
 use jwt_simple::prelude::{Claims, Duration, Ed25519KeyPair, EdDSAKeyPairLike, HeaderOptions, UnixTimeStamp};
-use plaza_e2e::routes::{Operation, Takes};
+use plaza_e2e::example::{EVENTS_KEY, OPERATOR_EMAIL};
 use plaza_e2e::town::Town;
 use plaza_e2e::{forge, routes};
-use plaza_test_support::{Answer, Client, Plaza, Refused, Stream};
+use plaza_test_support::Plaza;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-/// The key of those who bring events.
-pub(crate) const EVENTS_KEY: &str = "key-of-those-who-bring-events";
-
-/// The address of Plaza's operator.
-pub(crate) const OPERATOR_EMAIL: &str = "operator@example.com";
-
-/// A picture of one pixel.
-const PICTURE: &[u8] = include_bytes!("pixel.png");
 
 pub(crate) struct World {
     pub(crate) plaza: Plaza,
@@ -74,50 +64,4 @@ fn keys() -> Value {
         keys[name] = serde_json::from_str(value).unwrap_or_else(|_| value.into());
     }
     keys
-}
-
-/// Calls an operation with one of its examples. A stream that opens is closed at once: 200.
-pub(crate) async fn call(client: &Client, operation: &Operation, body: Option<&Value>) -> Result<Answer, u16> {
-    let request = client.call(operation.method.clone(), operation.example_path());
-    let request = match (operation.takes, body) {
-        (_, None) | (Takes::Nothing, _) => request,
-        (Takes::Json | Takes::OptionalJson, Some(body)) => request.json(&fresh(body)),
-        (Takes::Form, Some(body)) => {
-            let fields: Vec<(&str, &str)> = body
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| (name.as_str(), value.as_str().unwrap_or_default()))
-                .collect();
-            request.form(&fields)
-        }
-        (Takes::Other, Some(body)) => {
-            if operation.takes_picture() {
-                request.body("image/png", PICTURE)
-            } else {
-                request.body(operation.media_type(), body.to_string())
-            }
-        }
-    };
-    if operation.answers_with("text/event-stream") {
-        return match Stream::open(request, None).await {
-            Ok(_) => Err(200),
-            Err(Refused::Answer(answer)) => Ok(*answer),
-            Err(lost) => panic!("{lost}"),
-        };
-    }
-    Ok(request.answer().await)
-}
-
-/// The name that nobody has yet, each time another.
-fn fresh(body: &Value) -> Value {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    let mut body = body.clone();
-    for field in ["username", "email"] {
-        if let Some(name) = body[field].as_str().filter(|name| name.starts_with("dana.jung")) {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            body[field] = name.replace("dana.jung", &format!("dana.jung{number}")).into();
-        }
-    }
-    body
 }
