@@ -137,8 +137,11 @@ pub async fn exported(
     cursor: Option<&str>,
     limit: u32,
 ) -> Result<Page<Entry>, Problem> {
-    let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-    let question = Question::get(component, &format!("/?user_id={user}&limit={limit}{cursor}"));
+    let mut query = form_urlencoded::Serializer::new(format!("/?user_id={user}&limit={limit}"));
+    if let Some(cursor) = cursor {
+        query.append_pair("cursor", cursor);
+    }
+    let question = Question::get(component, &query.finish());
     let answer = question.ask(Vec::new()).await?;
     // Whoever changes what is in a cursor is told so.
     if answer.status() == 400 { Err(page::foreign_cursor()) } else { answer.json() }
