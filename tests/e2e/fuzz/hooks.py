@@ -1,11 +1,13 @@
 """Whose token goes with which request.
 
 Most requests are Minji's, whose town the document's examples speak of. What ends a session or an account is asked in the name of
-somebody new each time, so that the rest goes on."""
+somebody new each time, so that the rest goes on. A stream is asked for with a session of its own, which ends a moment later, and the
+stream with it: it would go on for as long as anybody listens."""
 
 import itertools
 import json
 import os
+import threading
 import urllib.request
 
 import schemathesis
@@ -13,6 +15,7 @@ import schemathesis
 URL = os.environ["PLAZA_FUZZ_URL"]
 TOKEN = os.environ["PLAZA_FUZZ_TOKEN"]
 EVENTS_KEY = os.environ["PLAZA_FUZZ_EVENTS_KEY"]
+NAME = os.environ["PLAZA_FUZZ_NAME"]
 
 # What would end the one who asks.
 ENDING = {"logOut", "changePassword", "deleteAccount"}
@@ -21,18 +24,34 @@ PASSWORD = "correct horse battery"
 numbers = itertools.count()
 
 
-def post(path, body):
-    request = urllib.request.Request(
-        URL + path, data=json.dumps(body).encode(), headers={"content-type": "application/json"}
-    )
+# How long a stream is listened to.
+STREAM_SECONDS = 0.2
+
+
+def post(path, body, token=None):
+    headers = {"content-type": "application/json"}
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    request = urllib.request.Request(URL + path, data=json.dumps(body).encode(), headers=headers)
     with urllib.request.urlopen(request) as answer:
-        return json.load(answer)
+        text = answer.read()
+        return json.loads(text) if text else None
+
+
+def log_in(name):
+    return post("/api/auth/login/json", {"username": name, "password": PASSWORD})["access_token"]
 
 
 def somebody_new():
     name = f"fuzz-{os.getpid()}-{next(numbers)}"
     post("/api/auth/register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD})
-    return post("/api/auth/login/json", {"username": name, "password": PASSWORD})["access_token"]
+    return log_in(name)
+
+
+def for_a_moment():
+    token = log_in(NAME)
+    threading.Timer(STREAM_SECONDS, post, ("/api/auth/logout", {}, token)).start()
+    return token
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -43,6 +62,8 @@ class Tokens:
             return EVENTS_KEY
         if operation.get("operationId") in ENDING:
             return somebody_new()
+        if "text/event-stream" in operation["responses"].get("200", {}).get("content", {}):
+            return for_a_moment()
         return TOKEN if operation.get("security") else None
 
     def set(self, case, data, context):

@@ -64,6 +64,7 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
             .arg(&document)
             .env("PLAZA_FUZZ_URL", plaza.url())
             .env("PLAZA_FUZZ_TOKEN", town.real("minji-access-token"))
+            .env("PLAZA_FUZZ_NAME", town.real("minji.kim"))
             .env("PLAZA_FUZZ_EVENTS_KEY", EVENTS_KEY);
         tokio::task::spawn_blocking(move || command.output().expect("schemathesis runs"))
     };
