@@ -50,13 +50,13 @@ async fn everything_that_is_kept_of_somebody_is_there_once() {
     // What was said stays one's own where one no longer is.
     let leaving = format!("/api/chat-rooms/{}/participants/{}", group.id, anna.id());
     let _ = anna.client.delete(leaving).answer().await.is(204);
-    let wanted = json!({ "kinds": {}, "muted_rooms": [{ "room_id": room.id, "muted_until": null }] });
-    let _ = anna.client.put("/api/notifications/preferences").json(&wanted).answer().await.is(200);
     eventually(PATIENCE, "a notification of each of his messages and the welcome", async || {
         let notified: Page<Value> = anna.get("/api/notifications?limit=100").await;
         (notified.items.len() >= 8).then_some(())
     })
     .await;
+    let wanted = json!({ "kinds": {}, "muted_rooms": [{ "room_id": room.id, "muted_until": null }] });
+    let _ = anna.client.put("/api/notifications/preferences").json(&wanted).answer().await.is(200);
 
     let (entries, _) = export(&anna, 100).await;
     assert_eq!(of_kind(&entries, "profile")[0]["email"], anna.credentials.email.to_lowercase());
