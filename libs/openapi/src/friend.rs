@@ -8,6 +8,9 @@ use plaza_domain::page::Page;
 use plaza_domain::user::DISPLAY_NAME_LENGTH_MAX;
 use serde_json::json;
 
+/// Something that is no white space, as the standard library has it (ECMAScript's `\s` lacks one character of it).
+const VISIBLE: &str = "[^\\s\\u0085]";
+
 pub(crate) fn operations() -> Vec<Operation> {
     let answer = |route, id, summary, status| {
         post(route, id, summary)
@@ -54,7 +57,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .query_required(
                 "q",
                 "The beginning of a name.",
-                json!({ "type": "string", "minLength": 1, "maxLength": DISPLAY_NAME_LENGTH_MAX, "pattern": "\\S" }),
+                json!({ "type": "string", "minLength": 1, "maxLength": DISPLAY_NAME_LENGTH_MAX, "pattern": VISIBLE }),
                 "junho".into(),
             )
             .list()

@@ -36,7 +36,7 @@ fn stream(operation: Operation) -> Operation {
             200,
             "The stream.",
             "text/event-stream",
-            json!({ "type": "string" }),
+            json!({ "description": "Events, as the HTML standard has them." }),
             Some(json!("id: AQoBAAA\nevent: MessageSent\ndata: {\"seq\":42,\"content\":\"안녕!\"}\n\n")),
         )
         .refuses(501, &["no_grip_proxy"])

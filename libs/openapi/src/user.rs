@@ -239,13 +239,14 @@ fn profiles() -> Vec<Operation> {
             ),
         post("/api/users/me/heartbeat", "beat", "The caller is there")
             .about("For a minute. Whoever holds a stream is there without it.")
+            .as_good_twice()
             .answers_nothing(204, "It is known."),
         get("/api/users/search", "searchUsers", "Finds users")
             .about("By the whole of an address, or by the beginning of a user name or display name.")
             .query_required(
                 "q",
                 "An address, or the beginning of a name.",
-                json!({ "type": "string", "anyOf": [
+                json!({ "type": "string", "pattern": "[^\\s\\u0085][\\s\\S]*[^\\s\\u0085]", "anyOf": [
                     { "minLength": SEARCH_LENGTH_MIN, "maxLength": DISPLAY_NAME_LENGTH_MAX },
                     { "minLength": SEARCH_LENGTH_MIN, "maxLength": EMAIL_LENGTH_MAX, "pattern": "@" },
                 ] }),

@@ -24,6 +24,9 @@ PASSWORD = "correct horse battery"
 numbers = itertools.count()
 
 
+# The longest Idempotency-Key.
+KEY_LENGTH_MAX = 255
+
 # How long a stream is listened to.
 STREAM_SECONDS = 0.2
 
@@ -75,8 +78,15 @@ class Tokens:
 def before_call(context, case, kwargs):
     """A key for each request: one that comes again with another body is refused, as it must be."""
     key = (case.headers or {}).get("Idempotency-Key")
-    if isinstance(key, str) and 0 < len(key) <= 200 and key.isascii() and key.isprintable() and " " not in key:
-        case.headers["Idempotency-Key"] = f"{key}-{os.getpid()}-{next(numbers)}"
+    if isinstance(key, str) and 0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable() and " " not in key:
+        unique = f"-{os.getpid()}-{next(numbers)}"
+        case.headers["Idempotency-Key"] = key[: KEY_LENGTH_MAX - len(unique)] + unique
+
+
+@schemathesis.hook
+def filter_query(context, query):
+    """What has nothing in it is sent as nothing: an empty parameter, which counts as absent."""
+    return not any(value in ("", None) or value == [] or value == {} for value in (query or {}).values())
 
 
 @schemathesis.hook
