@@ -83,10 +83,18 @@ def before_call(context, case, kwargs):
         case.headers["Idempotency-Key"] = key[: KEY_LENGTH_MAX - len(unique)] + unique
 
 
+def is_nothing(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return all(is_nothing(part) for part in value)
+    return value is None or value == ""
+
+
 @schemathesis.hook
 def filter_query(context, query):
     """What has nothing in it is sent as nothing: an empty parameter, which counts as absent."""
-    return not any(value in ("", None) or value == [] or value == {} for value in (query or {}).values())
+    return not any(is_nothing(value) for value in (query or {}).values())
 
 
 @schemathesis.hook

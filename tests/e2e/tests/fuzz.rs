@@ -2,8 +2,8 @@
 //! status, header, media type or shape that the document does not have, nothing invalid accepted, nothing valid refused.
 //! `fuzz/` has its settings; `scripts/fuzz` installs it.
 //!
-//! PLAZA_FUZZ_EXAMPLES=N   so many requests of each operation and phase (default 100)
-//! PLAZA_FUZZ_CASES_MIN=N  fewer in all fail the test (default 5000)
+//! PLAZA_FUZZ_EXAMPLES=N   so many requests of each operation and phase (default 140; on servers, which answer the same, 20)
+//! PLAZA_FUZZ_CASES_MIN=N  fewer in all fail the test (default 10,000; on servers 1,000)
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use plaza_e2e::routes;
 use plaza_e2e::town::Town;
-use plaza_test_support::{Plaza, workspace};
+use plaza_test_support::{Plaza, Stack, workspace};
 
 /// The key of those who bring events.
 const EVENTS_KEY: &str = "key-of-those-who-bring-events";
@@ -53,6 +53,11 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
     let document = folder().join(format!("openapi-{}.json", plaza.pid()));
     fs::write(&document, town.document.to_string()).expect("the document can be written");
 
+    let (examples, cases_min) = match plaza.stack() {
+        Stack::Embedded => (140, 10_000),
+        Stack::Servers(_) => (20, 1_000),
+    };
+    let examples = setting("PLAZA_FUZZ_EXAMPLES", examples);
     let run = |part: [&str; 2]| {
         let mut command = Command::new(&schemathesis);
         command
@@ -60,7 +65,7 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
             .args(["--config-file", "schemathesis.toml", "run", "--no-color", "--continue-on-failure"])
             .args(["--suppress-health-check", "all", "--url", &plaza.url()])
             .args(part)
-            .args(["--max-examples", &setting("PLAZA_FUZZ_EXAMPLES", 100).to_string()])
+            .args(["--max-examples", &examples.to_string()])
             .arg(&document)
             .env("PLAZA_FUZZ_URL", plaza.url())
             .env("PLAZA_FUZZ_TOKEN", town.real("minji-access-token"))
@@ -80,6 +85,6 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
     }
     let _ = fs::remove_file(&document);
     assert!(clean, "schemathesis found something");
-    let wanted = setting("PLAZA_FUZZ_CASES_MIN", 5_000);
+    let wanted = setting("PLAZA_FUZZ_CASES_MIN", cases_min);
     assert!(cases >= wanted, "only {cases} cases, not {wanted}");
 }
