@@ -208,11 +208,15 @@ impl Addresses {
         }
         let used_until = seen.used_until.get(&address).map_or(now, |until| (*until).max(now));
         let would_use = used_until + cost;
-        let retry_after = (would_use - now).checked_sub(WINDOW).filter(|wait| !wait.is_zero());
+        let retry_after = would_use.saturating_sub(now).checked_sub(WINDOW).filter(|wait| !wait.is_zero());
         let used = if retry_after.is_none() { would_use } else { used_until };
         seen.used_until.insert(address, used);
-        let left = WINDOW.saturating_sub(used - now).as_nanos() / cost.as_nanos().max(1);
-        Some(Turn { remaining: u32::try_from(left).unwrap_or(self.quota), reset: used - now, retry_after })
+        let left = WINDOW.saturating_sub(used.saturating_sub(now)).as_nanos() / cost.as_nanos().max(1);
+        Some(Turn {
+            remaining: u32::try_from(left).unwrap_or(self.quota),
+            reset: used.saturating_sub(now),
+            retry_after,
+        })
     }
 }
 
