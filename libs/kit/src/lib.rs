@@ -20,6 +20,7 @@
 pub mod auth;
 pub mod clock;
 pub mod cloudevents;
+pub mod exports;
 #[cfg(feature = "grip")]
 pub mod grip;
 mod guest;

@@ -1,29 +1,36 @@
 //! Private: what the friend context keeps of a user (`?user_id=`), for their export.
 
-use plaza_domain::export::{self, Entry, Position};
+use plaza_domain::export::{Entry, Position};
 use plaza_domain::id::UserId;
 use plaza_friend::list::People;
-use plaza_kit::{Database, Problem, Reply, Request, params, reply};
+use plaza_kit::exports::{self, Section};
+use plaza_kit::{Database, Problem, Reply, Request};
 use serde_json::json;
 
 plaza_kit::function!(handle);
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
-    if request.method() != "GET" {
-        return Err(Problem::method_not_allowed("GET"));
-    }
-    let user: UserId = request.query_as("user_id", "an id")?.ok_or_else(Problem::not_found)?;
-    let (limit, _) = request.page::<String>()?;
-    let database = Database::open(plaza_friend::DATABASE).await?;
-    let cursor = request.query("cursor");
-    let page = export::page(4, cursor.as_deref(), limit, async |Position { section, after }, count| match section {
-        0 => people(&database, People::Friends, user, &after, count).await,
-        1 => people(&database, People::Blocked, user, &after, count).await,
-        2 => requests(&database, "requester_id = ?", user, &after, count).await,
+    exports::answer(&request, plaza_friend::DATABASE, 4, section).await
+}
+
+async fn section(
+    database: &Database,
+    user: UserId,
+    Position { section, after }: Position,
+    count: u32,
+) -> Result<Vec<(String, Entry)>, Problem> {
+    let whose = match section {
+        0 => return people(database, People::Friends, user, &after, count).await,
+        1 => return people(database, People::Blocked, user, &after, count).await,
+        2 => "requester_id = ?",
         // What was asked under a block was never told.
-        _ => requests(&database, "addressee_id = ? AND hidden = 0", user, &after, count).await,
-    });
-    reply::json(200, &page.await?)
+        _ => "addressee_id = ? AND hidden = 0",
+    };
+    let columns = plaza_friend::REQUEST_COLUMNS;
+    let sql = &format!("SELECT {columns} FROM friend_requests WHERE {whose} AND id > ? ORDER BY id LIMIT ?");
+    let requests =
+        Section { kind: "friend_request", sql, read: plaza_friend::request, key: |request| request.id.to_string() };
+    requests.entries(database, user, &after, count).await
 }
 
 async fn people(
@@ -42,21 +49,4 @@ async fn people(
         Ok((id.to_string(), entry?))
     };
     found.into_iter().map(entry).collect()
-}
-
-async fn requests(
-    database: &Database,
-    whose: &str,
-    user: UserId,
-    after: &str,
-    count: u32,
-) -> Result<Vec<(String, Entry)>, Problem> {
-    let columns = plaza_friend::REQUEST_COLUMNS;
-    let sql = format!("SELECT {columns} FROM friend_requests WHERE {whose} AND id > ? ORDER BY id LIMIT ?");
-    let rows = database.query(&sql, &params![user, after, count]).await?;
-    let entry = |row| {
-        let request = plaza_friend::request(row)?;
-        Ok((request.id.to_string(), Entry::new("friend_request", &request)?))
-    };
-    rows.iter().map(entry).collect()
 }

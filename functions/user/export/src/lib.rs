@@ -2,10 +2,9 @@
 //! others say that they do, each asked in its turn. A page ends where a context ends, though it may have had room for more.
 
 use plaza_domain::export::{self, Entry, Position};
-use plaza_domain::id::UserId;
 use plaza_domain::page::{self, Page};
 use plaza_kit::auth::{self, Caller};
-use plaza_kit::{Database, Problem, Reply, Request, lookup, params, reply};
+use plaza_kit::{Database, Problem, Reply, Request, exports, lookup, params, reply};
 use plaza_user::{presence, session};
 
 plaza_kit::function!(handle);
@@ -40,38 +39,22 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 
 /// What this context keeps.
 async fn own(caller: &Caller, cursor: Option<&str>, limit: u32) -> Result<Page<Entry>, Problem> {
+    let (user, current) = (caller.user_id, caller.session_id);
     let database = Database::open(plaza_user::DATABASE).await?;
     export::page(3, cursor, limit, async |Position { section, after }, count| match section {
-        0 => profile(&database, caller.user_id, &after).await,
-        1 => last_seen(&database, caller.user_id, &after).await,
-        _ => sessions(&database, caller, &after, count).await,
+        0 => exports::only("profile", &after, plaza_user::profile(&database, user).await?),
+        1 => exports::only("presence", &after, presence::look_up(&database, &[user]).await?.remove(&user)),
+        _ => {
+            // Those that have ended, too, as long as they are kept.
+            let columns = session::COLUMNS;
+            let sql = format!("SELECT {columns} FROM sessions WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?");
+            let rows = database.query(&sql, &params![user, after, count]).await?;
+            let entry = |row| {
+                let session = session::session(row, current)?;
+                Ok((session.id.to_string(), Entry::new("session", &session)?))
+            };
+            rows.iter().map(entry).collect()
+        }
     })
     .await
-}
-
-async fn profile(database: &Database, user: UserId, after: &str) -> Result<Vec<(String, Entry)>, Problem> {
-    let profile = if after.is_empty() { plaza_user::profile(database, user).await? } else { None };
-    profile.map(|profile| Ok((user.to_string(), Entry::new("profile", &profile)?))).into_iter().collect()
-}
-
-async fn last_seen(database: &Database, user: UserId, after: &str) -> Result<Vec<(String, Entry)>, Problem> {
-    let presence = if after.is_empty() { presence::look_up(database, &[user]).await?.remove(&user) } else { None };
-    presence.map(|presence| Ok((user.to_string(), Entry::new("presence", &presence)?))).into_iter().collect()
-}
-
-/// Those that have ended, too, as long as they are kept.
-async fn sessions(
-    database: &Database,
-    caller: &Caller,
-    after: &str,
-    count: u32,
-) -> Result<Vec<(String, Entry)>, Problem> {
-    let columns = session::COLUMNS;
-    let sql = format!("SELECT {columns} FROM sessions WHERE user_id = ? AND id > ? ORDER BY id LIMIT ?");
-    let rows = database.query(&sql, &params![caller.user_id, after, count]).await?;
-    let entry = |row| {
-        let session = session::session(row, caller.session_id)?;
-        Ok((session.id.to_string(), Entry::new("session", &session)?))
-    };
-    rows.iter().map(entry).collect()
 }
