@@ -3,7 +3,7 @@
 //!
 //! Windows of time pass while a test runs: between a window's requests and twice as many are let through.
 
-use plaza_test_support::{Answer, Call, Credentials, Options, Person, Plaza, unique};
+use plaza_test_support::{Answer, Call, Credentials, Options, Person, Plaza, Stack, unique};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -96,7 +96,7 @@ async fn registration_sending_and_searching_have_limits_of_their_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_does_not_answer_locks_nobody_out() {
     // Nobody listens there.
-    let options = Plaza::options().argument("--redis=redis://127.0.0.1:9");
+    let options = Plaza::options().stack(&Stack::Embedded).argument("--redis=redis://127.0.0.1:9");
     let plaza = start(options.variable("login_per_account_per_minute", "1").variable("send_per_user_per_minute", "1"));
     let client = plaza.client();
     let (anna, ben) = (Person::new(&client, "anna").await, Person::new(&client, "ben").await);

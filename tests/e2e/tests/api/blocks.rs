@@ -260,7 +260,7 @@ async fn the_blocked_one_is_answered_to_the_byte_as_by_somebody_who_does_not_blo
             (event.event, serde_json::from_str(&text).expect("JSON"))
         };
         let mut events: Vec<(String, Value)> = events.into_iter().map(read).collect();
-        // How they became friends may still have been on its way.
+        // How they became friends, and that the friend was there then, may still have been on its way.
         events.retain(|(name, data)| data["addressee_id"] != "ME" && name != "NotificationSent");
         events.sort_by_key(|(name, data)| format!("{name} {data}"));
         events
@@ -288,7 +288,8 @@ async fn only_the_blockers_streams_tell_of_a_block() {
     let later = |mut events: Vec<Event>| {
         events.retain(|event| {
             let of_the_request = event.event != "NotificationSent" || event.data.contains(&request.id);
-            of_the_request && event.json()["addressee_id"] != ben.id()
+            let of_presence = event.event == "UserOnlineStatusChanged";
+            of_the_request && !of_presence && event.json()["addressee_id"] != ben.id()
         });
         events
     };
