@@ -52,12 +52,14 @@ async fn leave(
 /// it.
 pub async fn close(change: &Change<'_>, room: &Locked) -> Result<(), Problem> {
     let now = clock::now();
+    let members = change.query("SELECT user_id FROM participants WHERE room_id = ?", &params![room.id]).await?;
+    let members = members.iter().map(|row| row.get(0)).collect::<Result<Vec<UserId>, _>>()?;
     change.execute("DELETE FROM participants WHERE room_id = ?", &params![room.id]).await?;
     change.execute("UPDATE rooms SET closed_at = ? WHERE id = ?", &params![now, room.id]).await?;
     if room.room_type == RoomType::Direct {
         return Ok(());
     }
-    change.emit(&chat::room_deleted(&RoomDeleted { id: room.id, deleted_at: now })).await
+    change.emit(&chat::room_deleted(&RoomDeleted { id: room.id, deleted_at: now }, &members)).await
 }
 
 /// Forgets somebody whose account is gone: they leave every room, and what they said stays under no name. It can be done again, from

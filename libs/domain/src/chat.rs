@@ -441,10 +441,12 @@ pub struct RoomDeleted {
     pub deleted_at: Timestamp,
 }
 
-/// A room is gone, for everyone. Their streams stop listening to it.
-pub fn room_deleted(deletion: &RoomDeleted) -> Event {
+/// A room is gone, for everyone who was in it. Their streams stop listening to it; who is away hears of it as well, when they are
+/// back and may no longer listen to the room.
+pub fn room_deleted(deletion: &RoomDeleted, members: &[UserId]) -> Event {
     Event::new(Topic::CHAT, deletion.id, "plaza.chat.ChatRoomDeleted.v1", deletion)
         .also_to([Channel::room(deletion.id)])
+        .also_to(members.iter().copied().map(Channel::user))
         .with_action(Action::Hint)
 }
 

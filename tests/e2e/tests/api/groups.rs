@@ -238,6 +238,11 @@ async fn a_deleted_group_is_gone_for_everyone() {
     let message = ben.say(&room, "last words").await;
     let mut streams = [ben.stream("/api/stream").await, cleo.stream("/api/stream").await];
     let mut one_room = cleo.stream(&format!("/api/stream/messages/{}", room.id)).await;
+    // Anna is away when it happens.
+    let mut away = anna.stream("/api/stream").await;
+    ben.say(&room, "the very last").await;
+    let last_heard = away.find("the message", PATIENCE, is("MessageSent")).await.id;
+    drop(away);
     delete(&ben, &room).await.problem(403, "not_owner");
     let _ = delete(&anna, &room).await.is(204);
     for stream in &mut streams {
@@ -246,6 +251,9 @@ async fn a_deleted_group_is_gone_for_everyone() {
         check::is_time(event["deleted_at"].as_str().unwrap());
         assert!(!matches!(stream.poll(Duration::from_millis(1)).await, Next::Ended), "the stream itself goes on");
     }
+    let mut back = anna.resume("/api/stream", &last_heard).await;
+    let missed = back.find("the end of the room", PATIENCE, is("ChatRoomDeleted")).await.json();
+    assert_eq!(missed["id"], room.id.as_str());
     let last = one_room.ended(PATIENCE).await;
     assert_eq!(last.last().map(|event| event.event.as_str()), Some("end"));
     for person in [&anna, &ben, &cleo] {
