@@ -8,7 +8,7 @@ use plaza_kit::clock::{self, Fresh};
 use plaza_kit::store::Value;
 use plaza_kit::{Change, params};
 use plaza_notification::{Inbox, of_users};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most notifications that lose the name of somebody whose account is gone in one statement's look.
 const NAMES_AT_ONCE_MAX: u32 = 500;
@@ -35,6 +35,7 @@ pub(crate) async fn all(
         gone: gone(change, notices.iter().flatten()).await?,
         rows: Vec::new(),
         events: Vec::new(),
+        written: BTreeMap::new(),
     };
     for (telling, notices) in tellings.iter().zip(notices) {
         for notice in notices {
@@ -44,7 +45,10 @@ pub(crate) async fn all(
             Telling::Cancellation(request) => desk.cancel(request.addressee_id, &request.id.to_string()).await?,
             Telling::Reading(reading) => desk.read(reading.user_id, reading.room_id, reading.seq).await?,
             Telling::Deletion(user) => desk.close(user.user_id).await?,
-            Telling::Request(_) | Telling::Acceptance(_) | Telling::Message(_) | Telling::Registration(_) => {}
+            Telling::Message(message) => {
+                desk.written.insert((message.user_id, message.room_id), message.seq);
+            }
+            Telling::Request(_) | Telling::Acceptance(_) | Telling::Registration(_) => {}
         }
     }
     desk.finish().await
@@ -97,6 +101,8 @@ struct Desk<'a> {
     rows: Vec<Vec<Value>>,
     /// What is to be told of it all, in the order in which it happened.
     events: Vec<Event>,
+    /// The newest message of each author in each room: they have read what came before. It is marked once, at the end.
+    written: BTreeMap<(UserId, RoomId), u64>,
 }
 
 impl Desk<'_> {
@@ -179,6 +185,11 @@ impl Desk<'_> {
 
     async fn finish(mut self) -> Result<(), Problem> {
         self.write().await?;
+        for ((author, room), seq) in std::mem::take(&mut self.written) {
+            if let Some(inbox) = self.inboxes.get_mut(&author).filter(|inbox| inbox.unread_count > 0) {
+                self.events.extend(inbox.read_room(self.change, room, seq, self.now).await?);
+            }
+        }
         Inbox::store(self.change, self.inboxes.into_values()).await?;
         self.change.emit_all(&self.events).await
     }

@@ -72,8 +72,10 @@ impl Telling {
         match self {
             Self::Cancellation(request) => Some(request.addressee_id),
             Self::Reading(reading) => Some(reading.user_id),
+            // Who writes has read what came before.
+            Self::Message(message) => Some(message.user_id),
             Self::Deletion(user) => Some(user.user_id),
-            Self::Request(_) | Self::Acceptance(_) | Self::Message(_) | Self::Registration(_) => None,
+            Self::Request(_) | Self::Acceptance(_) | Self::Registration(_) => None,
         }
     }
 }

@@ -176,6 +176,23 @@ async fn what_one_device_reads_is_read_on_the_others() {
 }
 
 #[tokio::test]
+async fn who_answers_has_read_what_was_said() {
+    let world = World::shared();
+    let (anna, ben) = tokio::join!(world.person("anna"), settled(&world, "ben"));
+    let (room, other) = (anna.direct_room(&ben).await, anna.group("other", &[&ben]).await);
+    anna.say(&other, "somewhere else").await;
+    notifications(&ben, 1).await;
+    anna.say(&room, "are you there?").await;
+    notifications(&ben, 2).await;
+    let mut elsewhere = ben.on_another_device().await.stream("/api/stream").await;
+    ben.say(&room, "I am").await;
+    let event = told(&mut elsewhere, "NotificationRead").await;
+    assert_eq!((&event["room_id"], &event["unread_count"]), (&json!(room.id), &json!(1)));
+    let left: Page<Notification> = ben.get("/api/notifications?unread=true").await;
+    assert_eq!(left.items.iter().map(|left| &left.data["room_id"]).collect::<Vec<_>>(), [other.id.as_str()]);
+}
+
+#[tokio::test]
 async fn nobody_reads_anothers_notifications() {
     let world = World::shared();
     let (anna, ben) = tokio::join!(settled(&world, "anna"), settled(&world, "ben"));

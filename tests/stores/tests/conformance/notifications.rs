@@ -186,6 +186,14 @@ pub(crate) async fn reading_a_room_reads_what_was_told_of_it(world: &World) {
     bring(world, &[message(&anna, &room, 5, "read at once"), reading(&ben, &room, 5)]).await;
     counted(&ben, 1).await;
     assert_eq!(told(&ben).await.len(), 6);
+
+    // Who writes has read what came before, and not what comes after, in the same batch or another.
+    let answered = [message(&anna, &room, 6, "?"), message(&ben, &room, 7, "!"), message(&anna, &room, 8, "news")];
+    bring(world, &answered).await;
+    counted(&ben, 2).await;
+    bring(world, &[message(&ben, &room, 9, "so it is")]).await;
+    counted(&ben, 1).await;
+    assert_eq!(told(&ben).await.len(), 8);
 }
 
 pub(crate) async fn a_request_that_is_taken_back_is_no_news(world: &World) {
