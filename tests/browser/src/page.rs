@@ -1,4 +1,5 @@
 use std::fmt::Debug;
+use std::path::Path;
 use std::time::Duration;
 
 use fantoccini::elements::Element;
@@ -81,6 +82,11 @@ impl Page {
         self.clicking(Locator::XPath(&named(name)), name).await;
     }
 
+    /// Clicks on the first element of this XPath that is shown.
+    pub async fn click_at(&self, path: &str) {
+        self.clicking(Locator::XPath(path), path).await;
+    }
+
     /// Closes the browser.
     pub async fn close(self) {
         self.client.close().await.expect(ANSWERS);
@@ -89,6 +95,33 @@ impl Page {
     /// Types into a field, after what it has.
     pub async fn type_into(&self, selector: &str, text: &str) {
         self.see(selector).await.send_keys(text).await.expect(ANSWERS);
+    }
+
+    /// Chooses a file, in a field for files that need not be shown.
+    pub async fn choose_file(&self, selector: &str, file: &Path) {
+        let field = self.client.find(Locator::Css(selector)).await.expect(ANSWERS);
+        field.send_keys(&file.to_string_lossy()).await.expect(ANSWERS);
+    }
+
+    /// Empties a field as a person does, and types into it.
+    pub async fn type_instead(&self, selector: &str, text: &str) {
+        self.see(selector).await.send_keys(&format!("{}a", crate::keys::CONTROL)).await.expect(ANSWERS);
+        self.type_into(selector, text).await;
+    }
+
+    /// Has downloads put into this folder.
+    pub async fn download_into(&self, folder: &Path) {
+        let wanted = json!({ "behavior": "allow", "downloadPath": folder });
+        self.devtools("Browser.setDownloadBehavior", wanted).await;
+    }
+
+    /// The paths of the API that the page has asked for since this was last asked, without what is still open (the stream).
+    pub async fn calls(&self) -> Vec<String> {
+        let script = "const calls = performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname);
+            performance.clearResourceTimings();
+            return calls.filter((path) => path.startsWith('/api/'))";
+        let calls = self.run(script, vec![]).await;
+        calls.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// Types to whatever has the focus.

@@ -1,7 +1,13 @@
 //! The web client in a real Chromium: people who use it, two browsers at a time.
 
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
 use plaza_browser::{Chromium, Look, Page, keys};
-use plaza_test_support::{Credentials, Message, Options, Person, Plaza, Room};
+use plaza_test_support::{
+    Credentials, Message, Options, PATIENCE, Person, Plaza, Room, User, eventually, unique, workspace,
+};
 use serde_json::{Value, json};
 
 const COMPOSER: &str = ".composer textarea";
@@ -34,13 +40,12 @@ async fn is_clean(page: &Page) {
     assert!(complaints.is_empty(), "{complaints:?}");
 }
 
-/// Points at the message with this text and presses a button of its own.
+/// Points at the message with this text and presses a button of its own. It may be drawn anew meanwhile, and keeps the focus then.
 async fn at_message(page: &Page, text: &str, button: &str) {
-    let mark = "const row = [...document.querySelectorAll('.message')].find((one) => one.querySelector('.bubble > p').textContent === arguments[0]);
-        document.querySelectorAll('.pointed').forEach((one) => one.classList.remove('pointed'));
-        row?.classList.add('pointed'); row?.focus(); return Boolean(row)";
-    page.until(&format!("the message {text:?}"), mark, vec![text.into()]).await;
-    page.click(&format!(".pointed .tools [aria-label='{button}']")).await;
+    let focus = "const row = [...document.querySelectorAll('.message')].find((one) => one.querySelector('.bubble > p').textContent === arguments[0]);
+        row?.focus(); return Boolean(row)";
+    page.until(&format!("the message {text:?}"), focus, vec![text.into()]).await;
+    page.click_at(&format!("//li[.//div[@class='bubble']/p[.='{text}']]//button[@aria-label='{button}']")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -393,4 +398,346 @@ async fn what_others_write_never_becomes_part_of_the_page() {
         page.run("try { document.body.innerHTML = '<p>x'; return false } catch { return true }", vec![]).await;
     assert_eq!(refused, true);
     assert!(!page.complaints().await.is_empty(), "the refusal is on the console");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_profile_has_a_name_and_a_picture_that_others_see() {
+    let Some(chromium) = Chromium::start() else { return };
+    let plaza = start(Plaza::options()).await;
+    let (anna, ben) = (Person::new(&plaza.client(), "anna").await, Person::new(&plaza.client(), "ben").await);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("pictures"));
+    fs::create_dir_all(&folder).expect("the target directory can be written");
+    let small = workspace().join("libs/picture/tests/pictures/lossy.webp");
+    // More than the API takes: the browser makes it smaller.
+    let large = folder.join("large.jpg");
+    let mut bytes = fs::read(workspace().join("libs/picture/tests/pictures/rotated.jpg")).expect("a picture");
+    bytes.resize(2 * 1024 * 1024, 0);
+    fs::write(&large, bytes).expect("a file can be written");
+    let broken = folder.join("broken.png");
+    fs::write(&broken, "no picture").expect("a file can be written");
+
+    let page = chromium.open(&plaza.url(), Look::default()).await;
+    page.enter(&anna).await;
+    page.go("#/settings").await;
+    page.see(".picture .avatar > span").await;
+    let loaded = "const picture = document.querySelector('.picture img');
+        return Boolean(picture?.complete && picture.naturalWidth > 1 && picture.currentSrc !== arguments[0])";
+    let mut before = String::new();
+    for file in [&small, &large] {
+        page.choose_file("[type=file]", file).await;
+        page.until("the picture", loaded, vec![before.into()]).await;
+        before = page.text_of("return document.querySelector('.picture img').currentSrc").await;
+        assert!(before.contains("&size=256"), "not more than is shown: {before}");
+    }
+    page.choose_file("[type=file]", &broken).await;
+    page.reads(".toast", "PNG, JPEG or WebP").await;
+    page.type_instead("[autocomplete=name]", "Anna the First").await;
+    page.press("Save").await;
+    page.reads(".toast", "Saved").await;
+
+    let other = chromium.open(&plaza.url(), Look::default()).await;
+    other.enter(&ben).await;
+    other.go("#/people").await;
+    other.type_into("#find", "Anna the F").await;
+    other.reads(".person", "Anna the First").await;
+    let shown = "const picture = document.querySelector('.person img'); return Boolean(picture?.complete && picture.naturalWidth > 1 && picture.currentSrc.endsWith('&size=64'))";
+    other.until("her picture, small", shown, vec![]).await;
+
+    page.press("Remove picture").await;
+    page.see(".picture .avatar > span").await;
+    let user: User = ben.get(format!("/api/profile/{}", anna.id())).await;
+    assert_eq!((user.profile_image_url, user.display_name.as_deref()), (None, Some("Anna the First")));
+    // The refusal of what is no picture.
+    let complaints = page.complaints().await;
+    assert!(complaints.len() == 1 && complaints[0].contains("415"), "{complaints:?}");
+    fs::remove_dir_all(&folder).expect("it is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_end_and_passwords_change() {
+    let Some(chromium) = Chromium::start() else { return };
+    let plaza = start(Plaza::options()).await;
+    let credentials = Credentials::unique("anna");
+    let (page, other) = chromium.open_two(&plaza.url()).await;
+    register(&page, &credentials, "Anna").await;
+    let log_in = async |page: &Page, password: &str| {
+        page.visit().await;
+        page.type_into("[name=username]", &credentials.username).await;
+        page.type_into("[name=password]", password).await;
+        page.click("[type=submit]").await;
+    };
+    log_in(&other, &credentials.password).await;
+    other.see(".shell").await;
+
+    page.go("#/settings").await;
+    page.reads(".person small", "This device").await;
+    page.press("End: Chrome · Linux").await;
+    page.click("dialog .danger").await;
+    other.reads("[role=alert]", "Your session has ended").await;
+    page.until("one session", "return document.querySelectorAll('.person').length === 1", vec![]).await;
+
+    log_in(&other, &credentials.password).await;
+    other.see(".shell").await;
+    page.type_into("[autocomplete=current-password]", "not her password").await;
+    page.type_into("[autocomplete=new-password]", "a boat on the lake").await;
+    page.press("Change password").await;
+    page.reads(".hint.wrong", "The password is wrong").await;
+    assert!(page.has_focus("[autocomplete=current-password]").await);
+    page.type_instead("[autocomplete=current-password]", &credentials.password).await;
+    page.type_instead("[autocomplete=new-password]", "short").await;
+    page.press("Change password").await;
+    page.reads(".hint.wrong", "8 to 128 characters").await;
+    page.type_instead("[autocomplete=new-password]", "a boat on the lake").await;
+    page.press("Change password").await;
+    page.reads(".toast", "Your password was changed").await;
+    other.reads("[role=alert]", "Your session has ended").await;
+    log_in(&other, "a boat on the lake").await;
+    other.see(".shell").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_is_told_of_is_ones_own_choice() {
+    let Some(chromium) = Chromium::start() else { return };
+    let plaza = start(Plaza::options()).await;
+    let (anna, ben) = (Person::new(&plaza.client(), "anna").await, Person::new(&plaza.client(), "ben").await);
+    let room = ben.direct_room(&anna).await;
+    ben.say(&room, "before").await;
+    let page = chromium.open(&plaza.url(), Look::default()).await;
+    page.enter(&anna).await;
+    page.reads("nav [href='#/notifications'] .badge", "2").await;
+
+    page.go(&format!("#/chats/{}", room.id)).await;
+    page.press("About this chat").await;
+    page.click("dialog [role=switch]").await;
+    page.see(".rooms .muted").await;
+    assert!(page.has_focus("dialog [role=switch]").await, "the focus stays");
+    page.type_keys(keys::ESCAPE).await;
+    page.go("#/settings").await;
+    page.click(".toggle:has([data-focus=friend_request])").await;
+    let preferences = async || -> Value { anna.get("/api/notifications/preferences").await };
+    let expected = json!({
+        "kinds": { "friend_request": false, "friend_request_accepted": true, "message": true, "welcome": true },
+        "muted_rooms": [{ "room_id": room.id, "muted_until": null }],
+    });
+    eventually(PATIENCE, "the server knows", async || (preferences().await == expected).then_some(())).await;
+
+    // Nothing tells of a message there: the next one that is told of is from elsewhere.
+    ben.say(&room, "muted").await;
+    let group = ben.group("Elsewhere", &[&anna]).await;
+    ben.say(&group, "told of").await;
+    page.go("#/notifications").await;
+    page.reads(".notifications", "told of").await;
+    let told = page.texts(".notifications .row-text").await;
+    assert!(!told.iter().any(|text| text.contains("muted")), "{told:?}");
+
+    page.reload().await;
+    page.go(&format!("#/chats/{}", room.id)).await;
+    page.see(".room .muted").await;
+    page.press("About this chat").await;
+    page.click("dialog [role=switch]").await;
+    page.gone(".room .muted").await;
+    assert_eq!(preferences().await["muted_rooms"], json!([]));
+    is_clean(&page).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_message_said_before_can_be_read() {
+    let Some(chromium) = Chromium::start() else { return };
+    let plaza = start(Plaza::options()).await;
+    let (anna, ben) = (Person::new(&plaza.client(), "anna").await, Person::new(&plaza.client(), "ben").await);
+    let room = ben.direct_room(&anna).await;
+    let message = ben.say(&room, "one").await;
+    let page = chromium.open(&plaza.url(), Look::default()).await;
+    page.enter(&anna).await;
+    page.go(&format!("#/chats/{}", room.id)).await;
+    page.reads(TEXTS, "one").await;
+    for words in ["two", "three"] {
+        let path = format!("/api/messages/{}/{}", room.id, message.id);
+        let _: Value = ben.client.patch(path).json(&json!({ "content": words })).answer().await.ok(200);
+    }
+    page.reads(TEXTS, "three").await;
+    page.press("edited – show what it said before").await;
+    page.see("dialog .history").await;
+    assert_eq!(page.texts("dialog .history li > p + p").await, ["one", "two", "three"]);
+    page.type_keys(keys::ESCAPE).await;
+    page.gone("dialog").await;
+    assert!(page.has_focus(".meta button").await);
+    is_clean(&page).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_taken_along_and_deleted() {
+    /// More than two pages of the export.
+    const MESSAGES: usize = 230;
+    let Some(chromium) = Chromium::start() else { return };
+    let plaza = start(Plaza::options()).await;
+    let (anna, ben) = (Person::new(&plaza.client(), "anna").await, Person::new(&plaza.client(), "ben").await);
+    anna.befriend(&ben).await;
+    let room = anna.direct_room(&ben).await;
+    for n in 1..=MESSAGES {
+        anna.say(&room, &format!("message {n}")).await;
+    }
+    let (page, other) = chromium.open_two(&plaza.url()).await;
+    page.enter(&anna).await;
+    other.enter(&ben).await;
+    other.go(&format!("#/chats/{}", room.id)).await;
+    other.reads("#room-name", anna.name()).await;
+
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(unique("downloads"));
+    fs::create_dir_all(&folder).expect("the target directory can be written");
+    page.download_into(&folder).await;
+    page.go("#/settings").await;
+    page.press("Download my data").await;
+    let file = eventually(PATIENCE, "the file", async || {
+        let files = fs::read_dir(&folder).expect("it is there").flatten().map(|entry| entry.path());
+        files.into_iter().find(|path| path.extension().is_some_and(|extension| extension == "json"))
+    });
+    let items: Vec<Value> = serde_json::from_slice(&fs::read(file.await).expect("a file")).expect("JSON");
+    let of =
+        |kind: &str| items.iter().filter(|item| item["kind"] == kind).map(|item| &item["data"]).collect::<Vec<_>>();
+    assert_eq!(of("profile")[0]["email"], anna.credentials.email);
+    assert_eq!(of("friend").len(), 1);
+    let said: Vec<&str> = of("message").into_iter().filter_map(|message| message["content"].as_str()).collect();
+    assert_eq!(said.len(), MESSAGES, "all of them, each once");
+    assert!(said.contains(&"message 1") && said.contains(&"message 230"));
+    fs::remove_dir_all(&folder).expect("it is there");
+    is_clean(&page).await;
+
+    page.press("Delete account").await;
+    page.type_into("dialog [type=password]", "not her password").await;
+    page.click("dialog [type=submit]").await;
+    page.reads("dialog .wrong", "The password is wrong").await;
+    page.type_instead("dialog [type=password]", &anna.credentials.password).await;
+    page.click("dialog [type=submit]").await;
+    page.reads("[role=alert]", "Your account was deleted").await;
+    assert_eq!(page.text_of("return JSON.stringify(sessionStorage)").await, "{}", "nothing of the session is left");
+    let _ = plaza.client().post("/api/auth/login/json").json(&anna.credentials.login()).answer().await.is(401);
+    other.reads("#room-name", "Deleted account").await;
+    say(&other, "Are you there?").await;
+    other.reads(".mark.wrong", "You cannot send messages to this user").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_too_fast_waits_and_loses_nothing() {
+    const MESSAGES: usize = 40;
+    let Some(chromium) = Chromium::start() else { return };
+    // What a page loads at first is nearly all of it; then there is one a second.
+    let plaza = start(Plaza::options().environment("PLAZA_REQUESTS_PER_MINUTE", "60")).await;
+    let (anna, ben) = (Person::new(&plaza.client(), "anna").await, Person::new(&plaza.client(), "ben").await);
+    let room = anna.direct_room(&ben).await;
+    let page = chromium.open(&plaza.url(), Look::default()).await;
+    page.enter(&anna).await;
+    page.go(&format!("#/chats/{}", room.id)).await;
+    page.see(COMPOSER).await;
+    let expected: Vec<String> = (1..=MESSAGES).map(|n| format!("message {n}")).collect();
+    let write = "const input = document.querySelector('.composer textarea');
+        for (const text of arguments[0]) { input.value = text; input.form.requestSubmit(); }";
+    page.run(write, vec![json!(expected)]).await;
+    page.reads(".mark", "Will be sent in a moment").await;
+    // Whatever else is asked for waits, too, and the page says so: of several at once not all find a turn.
+    let wander = "const places = ['#/people', '#/notifications', '#/settings'];
+        const go = () => places.length > 0 && (location.hash = places.shift());
+        window.addEventListener('hashchange', go); go()";
+    page.run(wander, vec![]).await;
+    page.reads(".banner", "Many requests at once").await;
+    page.reads(".person small", "This device").await;
+    page.go(&format!("#/chats/{}", room.id)).await;
+    page.gone(".banner").await;
+    page.until(
+        "every message",
+        "return document.querySelectorAll('.message').length === arguments[0]",
+        vec![MESSAGES.into()],
+    )
+    .await;
+    page.gone(".message.sending, .message.waiting, .message.failed").await;
+    assert_eq!(page.texts(TEXTS).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_asks_for_little() {
+    const ROOMS: usize = 10;
+    const MESSAGES: usize = 20;
+    const ANSWERS: usize = 5;
+    let Some(chromium) = Chromium::start() else { return };
+    let plaza = start(Plaza::options()).await;
+    let client = plaza.client();
+    let anna = Person::new(&client, "anna").await;
+    let mut others = Vec::new();
+    for n in 0..ROOMS {
+        let other = Person::new(&client, "other").await;
+        let body = json!({ "display_name": format!("Other {n}") });
+        let _: Value = other.client.patch("/api/profile/me").json(&body).answer().await.ok(200);
+        // Friends come with their names; the others must be looked up.
+        if n % 2 == 0 {
+            anna.befriend(&other).await;
+        }
+        let room = other.direct_room(&anna).await;
+        other.say(&room, "Hello").await;
+        others.push((other, room));
+    }
+    let page = chromium.open(&plaza.url(), Look::default()).await;
+    page.enter(&anna).await;
+    for n in 0..ROOMS {
+        page.reads(".rooms", &format!("Other {n}")).await;
+    }
+    page.reads(".shell > nav", "unread notification").await;
+    let mut calls = page.calls().await;
+    calls.sort();
+    let expected = [
+        "/api/auth/refresh",
+        "/api/chat-rooms",
+        "/api/friends",
+        "/api/friends/requests",
+        "/api/notifications/preferences",
+        "/api/notifications/unread-count",
+        "/api/profile/me",
+        "/api/users",
+    ];
+    assert_eq!(calls, expected, "a start, beside the stream");
+
+    // Many messages come in quickly: the page reads them, and asks for nothing.
+    let (ben, room) = &others[0];
+    page.go(&format!("#/chats/{}", room.id)).await;
+    page.reads(TEXTS, "Hello").await;
+    page.gone(".rooms a[aria-current] .badge").await;
+    let read = async |seq: u64| {
+        let has_read = async || {
+            let room: Room = ben.get(format!("/api/chat-rooms/{}", room.id)).await;
+            let mut participants = room.participants.into_iter();
+            participants.any(|one| one.user_id == anna.id() && one.last_read_seq >= seq).then_some(())
+        };
+        eventually(PATIENCE, "everything is read", has_read).await;
+    };
+    read(1).await;
+    let opening = page.calls().await;
+    assert_eq!(opening.len(), 2, "to open a room, its messages and that they are read: {opening:?}");
+    let began = Instant::now();
+    for n in 1..=MESSAGES {
+        ben.say(room, &format!("message {n}")).await;
+    }
+    read(1 + 20).await;
+    page.reads(TEXTS, "message 20").await;
+    let calls = page.calls().await;
+    let most = 2 + began.elapsed().as_secs() / 2;
+    assert!(calls.iter().all(|path| path.ends_with("/read")), "nothing but that they are read: {calls:?}");
+    assert!(calls.len() as u64 <= most, "every two seconds: {calls:?}, not {most}");
+
+    // Answers: each is sent, and now and then that somebody types.
+    let began = Instant::now();
+    for n in 1..=ANSWERS {
+        say(&page, &format!("answer {n}")).await;
+        page.reads(TEXTS, &format!("answer {n}")).await;
+        page.gone(".message.sending").await;
+    }
+    ben.say(room, "That is all.").await;
+    page.reads(TEXTS, "That is all.").await;
+    read(1 + 20 + 5 + 1).await;
+    let calls = page.calls().await;
+    let count = |end: &str| calls.iter().filter(|path| path.ends_with(end)).count();
+    let typing = 1 + began.elapsed().as_secs() / 5;
+    assert_eq!(count(&room.id), ANSWERS, "{calls:?}");
+    assert!(count("/typing") as u64 <= typing, "{calls:?}");
+    assert_eq!(count("/read"), 1, "whoever answers has read what came before: {calls:?}");
+    assert_eq!(calls.len(), ANSWERS + count("/typing") + 1, "{calls:?}");
+    is_clean(&page).await;
 }

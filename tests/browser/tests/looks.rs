@@ -2,7 +2,7 @@
 //! AA), nothing wider than the window, and a picture of each view in `target/screenshots` for people.
 
 use plaza_browser::{Chromium, Look, Page};
-use plaza_test_support::{Person, Plaza, Room, workspace};
+use plaza_test_support::{Person, Plaza, Room, Stream, workspace};
 use serde_json::{Value, json};
 
 /// What is looked at: the rules of WCAG and the checker's own best practices.
@@ -44,6 +44,8 @@ struct Town {
     minji: Person,
     newcomer: Person,
     room: Room,
+    /// Whoever holds one is online.
+    _alex_is_here: Stream,
 }
 
 async fn named(plaza: &Plaza, hint: &str, name: &str) -> Person {
@@ -52,12 +54,18 @@ async fn named(plaza: &Plaza, hint: &str, name: &str) -> Person {
     person
 }
 
+async fn with_picture(person: &Person, picture: &'static [u8]) {
+    let _: Value = person.client.put("/api/profile/me/image").body("image/jpeg", picture).answer().await.ok(200);
+}
+
 async fn town(plaza: &Plaza) -> Town {
     let minji = named(plaza, "minji", "김민지").await;
     let junho = named(plaza, "junho", "Junho Park").await;
     let seoyeon = named(plaza, "seoyeon", "이서연").await;
     let alex = named(plaza, "alex", "Alex Morgan").await;
     let newcomer = named(plaza, "newcomer", "New Here").await;
+    with_picture(&minji, include_bytes!("../../../libs/picture/tests/pictures/rotated.jpg")).await;
+    with_picture(&alex, include_bytes!("../../../libs/picture/tests/pictures/progressive.jpg")).await;
     for friend in [&junho, &seoyeon, &alex] {
         minji.befriend(friend).await;
     }
@@ -65,20 +73,25 @@ async fn town(plaza: &Plaza) -> Town {
     let group = minji.group("주말 등산 모임 · Weekend hiking", &[&junho, &seoyeon, &alex]).await;
     seoyeon.say(&group, "토요일 아침 8시에 도봉산역에서 만나요! 날씨도 좋대요 ☀️").await;
     alex.say(&group, "Perfect. I will bring coffee for everyone.").await;
+    let muted = json!({ "kinds": {}, "muted_rooms": [{ "room_id": group.id }] });
+    let _: Value = minji.client.put("/api/notifications/preferences").json(&muted).answer().await.ok(200);
     let other = minji.direct_room(&alex).await;
     alex.say(&other, "Did you see the photos?").await;
     let room = minji.direct_room(&junho).await;
     junho.say(&room, "Hey! Are we still on for dinner tomorrow?").await;
     junho.say(&room, "I found a small place near the station. They make their own noodles, and it is never too crowded on weekdays.").await;
     let yes = minji.say(&room, "좋아! 내일 저녁 7시 어때?").await;
-    minji.say(&room, "역 앞에서 만나자 🙂").await;
+    let place = minji.say(&room, "역 앞에서 만나자").await;
+    let changed = json!({ "content": "역 앞에서 만나자 🙂" });
+    let _: Value =
+        minji.client.patch(format!("/api/messages/{}/{}", room.id, place.id)).json(&changed).answer().await.ok(200);
     let reaction = format!("/api/messages/{}/{}/reactions?emoji=%F0%9F%91%8D", room.id, yes.id);
     let _ = junho.client.put(reaction).answer().await;
     let answer = json!({ "content": "Seven is perfect. See you there!", "reply_to": yes.id });
     let _: Value = junho.client.post(format!("/api/messages/{}", room.id)).json(&answer).answer().await.ok(201);
     minji.say(&room, "그럼 내일 봐!").await;
     let _ = junho.client.post(format!("/api/messages/{}/read", room.id)).json(&json!({ "seq": 6 })).answer().await;
-    Town { minji, newcomer, room }
+    Town { minji, newcomer, room, _alex_is_here: alex.stream("/api/stream").await }
 }
 
 async fn tour(chromium: &Chromium, plaza: &Plaza, town: &Town, look: Look, looker: &mut Looker) {
@@ -93,6 +106,7 @@ async fn tour(chromium: &Chromium, plaza: &Plaza, town: &Town, look: Look, looke
 
     page.enter(&town.minji).await;
     page.reads(".rooms", "Alex").await;
+    page.see(".rooms .dot").await;
     looker.look(&page, "3-chats").await;
     page.go(&format!("#/chats/{}", town.room.id)).await;
     page.reads(".message", "그럼 내일 봐!").await;
@@ -101,6 +115,11 @@ async fn tour(chromium: &Chromium, plaza: &Plaza, town: &Town, look: Look, looke
     page.run("document.querySelector('.message.mine').focus()", vec![]).await;
     page.see(".message:focus .tools").await;
     looker.look(&page, "5-message").await;
+    page.click(".meta button").await;
+    page.see("dialog .history").await;
+    looker.look(&page, "5-history").await;
+    page.click("dialog header button").await;
+    page.gone("dialog").await;
     page.click(".room > header button").await;
     page.see("dialog").await;
     looker.look(&page, "6-details").await;
@@ -119,7 +138,16 @@ async fn tour(chromium: &Chromium, plaza: &Plaza, town: &Town, look: Look, looke
     looker.look(&page, "9-notifications").await;
     page.go("#/settings").await;
     page.see(".picture").await;
+    page.see(".page .person small").await;
+    page.see(".toggle").await;
     looker.look(&page, "a-settings").await;
+    page.run("document.querySelector('.page').scrollBy(0, innerHeight - 80)", vec![]).await;
+    looker.look(&page, "a-settings-2").await;
+    page.run("document.querySelector('.page').scrollTo(0, 1e6)", vec![]).await;
+    looker.look(&page, "a-settings-3").await;
+    page.click(".page section:last-child .danger").await;
+    page.see("dialog [type=password]").await;
+    looker.look(&page, "a-settings-delete").await;
 
     page.enter(&town.newcomer).await;
     page.see(".list .nothing").await;

@@ -3,19 +3,28 @@
 import * as api from "./api.js";
 import { apart, apply } from "./events.js";
 import { Stream } from "./stream.js";
-import { amend, changed, clear, findMessage, moveRead, nameOf, place, roomName, state, WINDOW_MAX } from "./state.js";
+import { amend, changed, clear, findMessage, isMuted, moveRead, nameOf, othersIn, place, roomName, state, WINDOW_MAX } from "./state.js";
 import { announce } from "./dom.js";
-import { t } from "./i18n.js";
+import { explain, t } from "./i18n.js";
 
 const OUTBOX_STORED_AS = "plaza.outbox";
 const PAGE = 50;
 /// How many people one look-up names, by the API's limit.
 const LOOKUP_MAX = 100;
 const RESEND_MS = 3_000;
-/// The API's "is typing" ends by itself; it is said again this often while somebody goes on.
-const TYPING_EVERY_MS = 3_000;
-/// A friend event is followed by others: one fetch for all of them.
-const PEOPLE_AFTER_MS = 80;
+/// The API's "is typing" ends by itself after 8 seconds; it is said again this often while somebody goes on.
+const TYPING_EVERY_MS = 5_000;
+/// That messages were read is said at most this often for a room.
+const READ_EVERY_MS = 2_000;
+/// Friend events come in company: one fetch for all of them.
+const FRIENDS_AFTER_MS = 80;
+/// The names of a group without a name are those of its first members.
+const NAMED_AFTER_MAX = 10;
+/// What the API takes as a picture, and the side of the largest square that it makes of one.
+const PICTURE_BYTES_MAX = 1024 * 1024;
+const PICTURE_SIDE = 1_024;
+/// An export is not read further than this: 1,000,000 items.
+const EXPORT_PAGES_MAX = 10_000;
 
 // ---- the session
 
@@ -53,19 +62,24 @@ export function hurry() {
 export function end() {
   stream?.stop();
   stream = null;
+  for (const known of [lookedUp, readHere, readSaidAt, typingSaid, quoted]) known.clear();
   clear();
 }
 
 async function fetchEverything() {
-  const [rooms] = await Promise.all([api.all("/api/chat-rooms"), fetchPeopleNow(), fetchNotifications()]);
+  const [rooms] = await Promise.all([
+    api.all("/api/chat-rooms"), fetchFriendsNow(), fetchIncoming(), fetchPreferences(), fetchUnread(),
+    // What somebody has looked at is kept up to date; the rest waits until somebody does.
+    state.outgoing && fetchOutgoing(), state.blocked && fetchBlocked(), state.notifications && fetchNotifications(),
+  ]);
   const listed = new Set(rooms.map((room) => room.id));
   for (const id of [...state.rooms.keys()]) if (!listed.has(id)) forgetRoom(id);
-  rooms.forEach(keepRoom);
+  rooms.forEach(putRoom);
   const open = openRoomId();
   for (const id of [...state.windows.keys()]) if (id !== open) state.windows.delete(id);
   if (open && state.rooms.has(open)) await fetchNewest(open);
   state.loaded = true;
-  lookUp(rooms.flatMap((room) => room.participants.map((participant) => participant.user_id)));
+  lookUp([...rooms.flatMap(shownOf), ...state.incoming.map((request) => request.requester_id)]);
 }
 
 /// The room that is shown, by the address.
@@ -73,38 +87,93 @@ export const openRoomId = () => /^#\/chats\/([^/?]+)/.exec(location.hash)?.[1] ?
 
 // ---- people
 
+/// Those who were looked up, found or not.
+const lookedUp = new Set();
+
 /// Looks up those of these users whose names are not known yet.
 export async function lookUp(ids) {
-  const unknown = [...new Set(ids)].filter((id) => id !== state.me.id && !state.users.has(id) && !state.friends.has(id));
+  const isUnknown = (id) => id && id !== state.me.id && !lookedUp.has(id) && !state.users.has(id) && !state.friends.has(id);
+  const unknown = [...new Set(ids)].filter(isUnknown);
+  unknown.forEach((id) => lookedUp.add(id));
   for (let at = 0; at < unknown.length; at += LOOKUP_MAX) {
-    const users = await api.get(`/api/users?user_ids=${unknown.slice(at, at + LOOKUP_MAX).join(",")}`);
-    for (const user of users.items) state.users.set(user.id, user);
+    const some = unknown.slice(at, at + LOOKUP_MAX);
+    try {
+      const users = await api.get(`/api/users?user_ids=${some.join(",")}`);
+      for (const user of users.items) state.users.set(user.id, user);
+    } catch {
+      // Their user names are known; the next who asks tries again.
+      some.forEach((id) => lookedUp.delete(id));
+    }
   }
   if (unknown.length > 0) changed();
 }
 
-let peopleTimer = null;
-
-export function fetchPeople() {
-  peopleTimer ??= setTimeout(() => {
-    peopleTimer = null;
-    fetchPeopleNow().then(changed, () => {});
-  }, PEOPLE_AFTER_MS);
-}
-
-async function fetchPeopleNow() {
-  const [friends, incoming, outgoing, blocked] = await Promise.all([
-    api.all("/api/friends"),
-    api.all("/api/friends/requests", { direction: "incoming" }),
-    api.all("/api/friends/requests", { direction: "outgoing" }),
-    api.optional(api.all("/api/friends/blocks")),
-  ]);
+async function fetchFriendsNow() {
+  const friends = await api.all("/api/friends");
   state.friends = new Map(friends.map((friend) => [friend.id, friend]));
   for (const friend of friends) state.presence.set(friend.id, friend.presence);
-  state.incoming = incoming;
-  state.outgoing = outgoing;
-  state.blocked = blocked?.map((entry) => entry.user ?? entry) ?? null;
-  lookUp([...incoming.map((request) => request.requester_id), ...outgoing.map((request) => request.addressee_id)]);
+}
+
+async function fetchIncoming() {
+  state.incoming = await api.all("/api/friends/requests", { direction: "incoming" });
+}
+
+async function fetchOutgoing() {
+  state.outgoing = await api.all("/api/friends/requests", { direction: "outgoing" });
+  lookUp(state.outgoing.map((request) => request.addressee_id));
+}
+
+async function fetchBlocked() {
+  const blocks = await api.all("/api/friends/blocks");
+  for (const { user } of blocks) state.users.set(user.id, user);
+  state.blocked = blocks.map(({ user }) => user.id);
+}
+
+/// What is known of people only where somebody looks at it: whom one has asked, and whom one blocks.
+export const loadPeople = () => once("people", () =>
+  apart(() => Promise.all([state.outgoing ?? fetchOutgoing(), state.blocked ?? fetchBlocked()])));
+
+let friendsTimer = null;
+
+function fetchFriends() {
+  friendsTimer ??= setTimeout(() => {
+    friendsTimer = null;
+    apart(fetchFriendsNow).catch(() => {});
+  }, FRIENDS_AFTER_MS);
+}
+
+/// A friend request as it is now. Of a new friend, more is to be known.
+export function keepRequest(request) {
+  const isMine = request.requester_id === state.me.id;
+  const other = isMine ? request.addressee_id : request.requester_id;
+  forgetRequests((known) => known.id === request.id);
+  if (request.status === "accepted" && !state.friends.has(other)) fetchFriends();
+  if (request.status !== "pending") return;
+  (isMine ? state.outgoing : state.incoming)?.unshift(request);
+  lookUp([other]);
+}
+
+function forgetRequests(which) {
+  state.incoming = state.incoming.filter((request) => !which(request));
+  state.outgoing = state.outgoing?.filter((request) => !which(request)) ?? null;
+}
+
+export function forgetFriend(userId) {
+  const friend = state.friends.get(userId);
+  if (friend) state.users.set(userId, friend);
+  state.friends.delete(userId);
+  state.presence.delete(userId);
+}
+
+export function keepBlock(userId) {
+  forgetFriend(userId);
+  forgetRequests((request) => [request.requester_id, request.addressee_id].includes(userId));
+  if (!state.blocked?.includes(userId)) state.blocked?.unshift(userId);
+  lookUp([userId]);
+}
+
+export function forgetBlock(userId) {
+  state.blocked = state.blocked?.filter((id) => id !== userId) ?? null;
 }
 
 export async function searchPeople(words) {
@@ -113,32 +182,60 @@ export async function searchPeople(words) {
   return found.items;
 }
 
-/// Does something about people and shows how they stand then. Where another device or the other one was quicker, that is shown, too.
-const thenPeople = (call) => call.finally(() => fetchPeople());
+/// Does something about people, and `keep`s what came of it. Where another device or the other one was quicker, that is fetched.
+async function aboutPeople(call, keep) {
+  try {
+    keep(await call);
+  } catch (problem) {
+    await apart(() => Promise.allSettled([fetchFriendsNow(), fetchIncoming(), fetchOutgoing(), fetchBlocked()]));
+    throw problem;
+  } finally {
+    changed();
+  }
+}
 
-/// Whoever answers a request need not be told of it any more.
 async function answer(requestId, word) {
-  await api.post(`/api/friends/requests/${requestId}/${word}`);
+  const request = await api.post(`/api/friends/requests/${requestId}/${word}`);
+  noLongerNew(requestId).catch(() => {});
+  return request;
+}
+
+/// Whoever answered a request need not be told of it any more.
+async function noLongerNew(requestId) {
+  await loadNotifications();
   const told = state.notifications.find((one) => one.data.friend_request_id === requestId && one.kind === "friend_request" && !one.read_at);
   if (told) await readNotifications([told.id]);
 }
 
-export const befriend = (userId) => thenPeople(api.post("/api/friends/request", { target_user_id: userId }));
-export const accept = (requestId) => thenPeople(answer(requestId, "accept"));
-export const reject = (requestId) => thenPeople(answer(requestId, "reject"));
-export const cancel = (requestId) => thenPeople(api.del(`/api/friends/requests/${requestId}`));
-export const unfriend = (userId) => thenPeople(api.del(`/api/friends/${userId}`));
-export const block = (userId) => thenPeople(api.post("/api/friends/blocks", { user_id: userId }));
-export const unblock = (userId) => thenPeople(api.del(`/api/friends/blocks/${userId}`));
+export const befriend = (userId) => aboutPeople(api.post("/api/friends/request", { target_user_id: userId }), keepRequest);
+export const accept = (requestId) => aboutPeople(answer(requestId, "accept"), keepRequest);
+export const reject = (requestId) => aboutPeople(answer(requestId, "reject"), keepRequest);
+export const cancel = (requestId) =>
+  aboutPeople(api.del(`/api/friends/requests/${requestId}`), () => forgetRequests((known) => known.id === requestId));
+export const unfriend = (userId) => aboutPeople(api.del(`/api/friends/${userId}`), () => forgetFriend(userId));
+export const block = (userId) => aboutPeople(api.post("/api/friends/blocks", { user_id: userId }), () => keepBlock(userId));
+export const unblock = (userId) => aboutPeople(api.del(`/api/friends/blocks/${userId}`), () => forgetBlock(userId));
 
 // ---- rooms
 
 /// A room as it was fetched, and what it says of who has read how far.
-function keepRoom(room) {
+function putRoom(room) {
   state.rooms.set(room.id, room);
   for (const participant of room.participants) {
     if (participant.last_read_seq) moveRead(room.id, participant.user_id, participant.last_read_seq);
   }
+}
+
+export function keepRoom(room) {
+  putRoom(room);
+  lookUp(shownOf(room));
+}
+
+/// Of whom a list of rooms shows a name or a picture. A group may have a thousand members: those are looked up where they are shown.
+function shownOf(room) {
+  const others = othersIn(room).map((other) => other.user_id);
+  const named = room.name ? [] : others.slice(0, NAMED_AFTER_MAX);
+  return [...named, room.last_message?.user_id];
 }
 
 export async function fetchRoom(roomId) {
@@ -146,7 +243,16 @@ export async function fetchRoom(roomId) {
   if (room === null) forgetRoom(roomId);
   if (!room) return;
   keepRoom(room);
-  lookUp(room.participants.map((participant) => participant.user_id));
+  changed();
+}
+
+/// Looks up everybody in a room.
+export const lookUpIn = (room) => lookUp(room.participants.map((participant) => participant.user_id));
+
+export function forgetParticipant(roomId, userId) {
+  const room = state.rooms.get(roomId);
+  if (userId === state.me.id) forgetRoom(roomId);
+  else if (room) state.rooms.set(roomId, { ...room, participants: room.participants.filter((one) => one.user_id !== userId) });
   changed();
 }
 
@@ -165,11 +271,11 @@ export async function createRoom(userIds, name) {
   return room;
 }
 
-export const rename = (roomId, name) => api.patch(`/api/chat-rooms/${roomId}`, { name }).then(() => fetchRoom(roomId));
+export const rename = (roomId, name) => api.patch(`/api/chat-rooms/${roomId}`, { name }).then(keepRoom);
 export const addToRoom = (roomId, userIds) =>
   api.post(`/api/chat-rooms/${roomId}/participants`, { user_ids: userIds }).then(() => fetchRoom(roomId));
 export const removeFromRoom = (roomId, userId) =>
-  api.del(`/api/chat-rooms/${roomId}/participants/${userId}`).then(() => (userId === state.me.id ? forgetRoom(roomId) : fetchRoom(roomId)));
+  api.del(`/api/chat-rooms/${roomId}/participants/${userId}`).then(() => forgetParticipant(roomId, userId));
 export const deleteRoom = (roomId) => api.del(`/api/chat-rooms/${roomId}`).then(() => forgetRoom(roomId));
 
 // ---- messages
@@ -178,8 +284,11 @@ const pageOf = (roomId, query = "") => api.get(`/api/messages/${roomId}?limit=${
 
 function windowOf(page) {
   page.items.forEach(arrived);
+  lookUpAuthors(page.items);
   return { items: page.items, older: page.prev_cursor !== null, newer: page.next_cursor !== null };
 }
+
+const lookUpAuthors = (messages) => lookUp(messages.map((message) => message.user_id));
 
 export async function fetchNewest(roomId) {
   state.windows.set(roomId, windowOf(await pageOf(roomId)));
@@ -207,6 +316,7 @@ export function fetchOlder(roomId) {
     const page = await pageOf(roomId, `&before=${window.items[0].seq}`);
     if (state.windows.get(roomId) !== window) return;
     window.items.unshift(...page.items);
+    lookUpAuthors(page.items);
     window.older = page.prev_cursor !== null;
     if (window.items.length > WINDOW_MAX) {
       window.items.length = WINDOW_MAX;
@@ -228,6 +338,7 @@ export function fetchNewer(roomId) {
       window.newer = false;
       page.items.forEach(arrived);
       page.items.forEach(place);
+      lookUpAuthors(page.items);
       window.newer = wasNewer && page.next_cursor !== null;
       changed();
       // One page on scrolling; all of them to close a gap.
@@ -235,6 +346,9 @@ export function fetchNewer(roomId) {
     }
   });
 }
+
+/// A message with what it said before.
+export const messageWithEdits = (message) => api.get(`/api/messages/${message.room_id}/${message.id}`);
 
 export async function fetchMessage(roomId, messageId) {
   const message = await api.optional(api.get(`/api/messages/${roomId}/${messageId}`)).catch(() => null);
@@ -247,7 +361,7 @@ export function tellOf(message) {
   const room = state.rooms.get(message.room_id);
   const name = nameOf(message.user_id, message.username);
   if (message.room_id === openRoomId()) announce(`${name}: ${message.content}`);
-  else if (room) announce(t("new_message_in", { name, room: roomName(room, "") }));
+  else if (room && !isMuted(room.id)) announce(t("new_message_in", { name, room: roomName(room, "") }));
 }
 
 // ---- sending. A message has the sender's own id, under which the server keeps it once, however often it is sent. So whatever is
@@ -286,6 +400,7 @@ async function deliver() {
   delivering = true;
   clearTimeout(resendTimer);
   const unanswered = new Set();
+  let againMs = RESEND_MS * (1 + Math.random());
   for (;;) {
     const entry = state.outbox.find((waiting) => waiting.state !== "failed" && !unanswered.has(waiting.roomId));
     if (!entry) break;
@@ -293,19 +408,24 @@ async function deliver() {
     try {
       const body = { content: entry.content, message_type: "text", client_message_id: entry.id };
       if (entry.replyTo) body.reply_to = entry.replyTo;
-      const message = await api.post(`/api/messages/${entry.roomId}`, body);
+      const message = await api.call("POST", `/api/messages/${entry.roomId}`, { json: body, patient: false });
       arrived(message);
+      // Who writes has read what came before.
+      moveRead(message.room_id, message.user_id, message.seq);
       if (place(message) !== null) fetchNewer(message.room_id).catch(() => {});
     } catch (problem) {
       entry.state = problem.passing ? "waiting" : "failed";
-      entry.detail = problem.passing ? null : problem.message;
+      entry.detail = problem.passing ? null : explain(problem);
+      entry.limited = problem.status === 429;
+      // The server knows best when; a little chance keeps the devices of one person apart.
+      if (entry.limited) againMs = (problem.retryAfterMs ?? againMs) * (1 + Math.random() / 4);
       // Those after it in the same room wait, too: they keep their order.
       if (problem.passing) unanswered.add(entry.roomId);
     }
     changed();
   }
   delivering = false;
-  if (unanswered.size > 0) resendTimer = setTimeout(deliver, RESEND_MS * (1 + Math.random()));
+  if (unanswered.size > 0) resendTimer = setTimeout(deliver, againMs);
 }
 
 function keepOutbox() {
@@ -355,8 +475,10 @@ export function react(message, emoji) {
   return optimistically(message.room_id, message, { reactions }, () => (has ? api.del(path) : api.put(path)));
 }
 
-/// Up to where each room was marked as read.
-const readSent = new Map();
+/// By room: up to where it was read here, as was said or will be; and when that was said last.
+const readHere = new Map();
+const readSaidAt = new Map();
+const readTimers = new Map();
 
 /// Everything in a room up to the newest message was seen.
 export function markRead(roomId) {
@@ -364,13 +486,29 @@ export function markRead(roomId) {
   const window = state.windows.get(roomId);
   const last = window?.items.at(-1);
   if (!room || !last || window.newer) return;
-  const seen = Math.max(readSent.get(roomId) ?? 0, state.reads.get(roomId)?.get(state.me.id) ?? 0);
-  if (seen >= last.seq && room.unread_count === 0) return;
-  readSent.set(roomId, last.seq);
-  room.unread_count = 0;
-  moveRead(roomId, state.me.id, last.seq);
-  api.optional(api.post(`/api/messages/${roomId}/read`, { seq: last.seq })).catch(() => readSent.delete(roomId));
-  changed();
+  if (room.unread_count > 0) {
+    room.unread_count = 0;
+    changed();
+  }
+  if (Math.max(readHere.get(roomId) ?? 0, state.reads.get(roomId)?.get(state.me.id) ?? 0) >= last.seq) return;
+  readHere.set(roomId, last.seq);
+  if (readTimers.has(roomId)) return;
+  const restMs = READ_EVERY_MS - (Date.now() - (readSaidAt.get(roomId) ?? 0));
+  readTimers.set(roomId, setTimeout(() => sayRead(roomId), Math.max(0, restMs)));
+}
+
+/// Says up to where a room was read: at once at first, then for all messages of a while.
+async function sayRead(roomId) {
+  readTimers.delete(roomId);
+  const seq = readHere.get(roomId);
+  if (!state.me || (state.reads.get(roomId)?.get(state.me.id) ?? 0) >= seq) return;
+  readSaidAt.set(roomId, Date.now());
+  try {
+    await api.post(`/api/messages/${roomId}/read`, { seq });
+  } catch {
+    // Whoever still looks at the room says it again.
+    if (readHere.get(roomId) === seq) readHere.delete(roomId);
+  }
 }
 
 const typingSaid = new Map();
@@ -415,21 +553,50 @@ export function quotedMessage(roomId, messageId) {
 
 // ---- notifications
 
-export async function fetchNotifications() {
-  const [page, count] = await Promise.all([
-    api.get("/api/notifications?limit=50"),
-    api.optional(api.get("/api/notifications/unread-count")),
-  ]);
+async function fetchUnread() {
+  state.unreadNotifications = (await api.get("/api/notifications/unread-count")).unread_count;
+}
+
+async function fetchNotifications() {
+  const page = await api.get("/api/notifications?limit=50");
   state.notifications = page.items;
-  state.unreadNotifications = count?.unread_count ?? page.items.filter((item) => !item.read_at).length;
-  lookUp(page.items.map((item) => item.data.user_id).filter(Boolean));
+  lookUp(page.items.map((item) => item.data.user_id));
   changed();
 }
 
+/// Fetches them where nobody has looked at them yet; after that, events tell what is new.
+export const loadNotifications = () => state.notifications ?? once("notifications", () => apart(fetchNotifications));
+
 export async function readNotifications(ids) {
-  await api.optional(api.post("/api/notifications/read", ids ? { ids } : { all: true }));
-  await fetchNotifications();
+  const { unread_count } = await api.post("/api/notifications/read", ids ? { ids } : { all: true });
+  state.unreadNotifications = unread_count;
+  notificationsRead((one) => !ids || ids.includes(one.id), new Date().toISOString());
+  changed();
 }
+
+/// Those that `which` is true of were read.
+export function notificationsRead(which, readAt) {
+  state.notifications = state.notifications?.map((one) => (one.read_at || !which(one) ? one : { ...one, read_at: readAt })) ?? null;
+}
+
+const PREFERENCES = "/api/notifications/preferences";
+
+async function fetchPreferences() {
+  state.preferences = await api.get(PREFERENCES);
+}
+
+/// Changes what one is told of. They are put as a whole, so what another device has changed meanwhile is fetched first.
+async function changePreferences(change) {
+  const current = await api.get(PREFERENCES);
+  state.preferences = await api.put(PREFERENCES, { ...current, ...change(current) });
+  changed();
+}
+
+export const wantKind = (kind, isWanted) => changePreferences(({ kinds }) => ({ kinds: { ...kinds, [kind]: isWanted } }));
+
+export const mute = (roomId, isMuted) => changePreferences(({ muted_rooms }) => ({
+  muted_rooms: [...muted_rooms.filter((muted) => muted.room_id !== roomId), ...(isMuted ? [{ room_id: roomId, muted_until: null }] : [])],
+}));
 
 // ---- the own profile
 
@@ -438,10 +605,56 @@ export async function saveName(displayName) {
   changed();
 }
 
+/// A picture that is too large for the API, as large as the API keeps it: the shorter side gets what a profile shows. One that this
+/// browser cannot read goes as it is, and the API says what is wrong with it.
+async function shrunk(file) {
+  if (file.size <= PICTURE_BYTES_MAX) return file;
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  if (!bitmap) return file;
+  const scale = Math.min(1, PICTURE_SIDE / Math.min(bitmap.width, bitmap.height));
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  return new Promise((done) => canvas.toBlob((blob) => done(blob ?? file), "image/jpeg", 0.9));
+}
+
 /// Sets the profile image, or removes it where there is no file.
 export async function saveImage(file) {
   const path = "/api/profile/me/image";
-  await (file ? api.call("PUT", path, { body: file, headers: { "content-type": file.type } }) : api.del(path));
-  state.me = await api.get("/api/profile/me");
+  if (file) {
+    const body = await shrunk(file);
+    state.me = await api.call("PUT", path, { body, headers: { "content-type": body.type } });
+  } else {
+    await api.del(path);
+    state.me = { ...state.me, profile_image_url: null };
+  }
   changed();
+}
+
+export const changePassword = (current, next) => api.put("/api/auth/password", { current_password: current, new_password: next });
+
+export const sessions = () => api.all("/api/auth/sessions");
+export const endSession = (id) => api.del(`/api/auth/sessions/${id}`);
+
+/// Everything that is kept of the caller, as a JSON text. `tell(count)` hears how much there is so far. A page is written down when it
+/// comes, so that not all of it is there twice.
+export async function exportData(tell) {
+  const parts = [];
+  let [pages, count] = [0, 0];
+  for await (const items of api.pages("/api/profile/me/export")) {
+    pages += 1;
+    if (pages > EXPORT_PAGES_MAX) throw new Error(t("too_much"));
+    if (items.length === 0) continue;
+    parts.push(count === 0 ? "[\n" : ",\n", items.map((item) => JSON.stringify(item)).join(",\n"));
+    count += items.length;
+    tell(count);
+  }
+  return new Blob([...parts, count === 0 ? "[]\n" : "\n]\n"], { type: "application/json" });
+}
+
+/// Deletes the account. What this page knows goes with it.
+export async function deleteAccount(password) {
+  await api.deleteAccount(password);
+  end();
 }

@@ -19,6 +19,10 @@ const PAGES_MAX = 10;
 const TAB_LOCK_MS_MAX = 1_000;
 /// A longer `Retry-After` is not waited for here: the problem is shown.
 const RETRY_AFTER_MS_MAX = 5_000;
+/// Where there were too many requests (429), a call waits for its turn, in all not longer than this. No limit's window is longer.
+const TURN_MS_MAX = 65_000;
+/// Calls that wait for their turn do not all come at once.
+const TURN_JITTER_MS = 400;
 
 /// A refusal: the API's problem document (RFC 9457). `status` is 0 where there was no answer at all.
 export class Problem extends Error {
@@ -46,10 +50,20 @@ let accessEndsAt = 0;
 let refreshing = null;
 let clockAheadMs = 0;
 let onEnd = () => {};
+let onLimited = () => {};
+/// How many calls wait for their turn.
+let limited = 0;
+/// Whether the session is ending because its user wants it to.
+let leaving = false;
 
 /// What is called when the session ended other than by `logOut`.
 export function whenEnded(callback) {
   onEnd = callback;
+}
+
+/// `callback(isLimited)` is told when calls begin to wait because there were too many, and when none waits any more.
+export function whenLimited(callback) {
+  onLimited = callback;
 }
 
 /// Something that nobody else has made up. (`crypto.randomUUID` is only there in secure contexts.)
@@ -81,12 +95,35 @@ export const register = (fields) => request("POST", "/api/auth/register", { json
 
 /// Ends this session, or all of them. It ends here, too, when the server cannot be told.
 export async function logOut(all = false) {
+  leaving = true;
   try {
-    await call("POST", "/api/auth/logout", { json: { all } });
+    await call("POST", "/api/auth/logout", { json: { all }, patient: false });
   } finally {
-    drop();
-    sessionStorage.clear();
+    forget();
   }
+}
+
+/// Deletes the account, and with it the session.
+export async function deleteAccount(password) {
+  leaving = true;
+  try {
+    await call("DELETE", "/api/profile/me", { json: { password } });
+    forget();
+  } catch (problem) {
+    if (problem.status === 401) {
+      forget();
+      onEnd();
+    }
+    throw problem;
+  } finally {
+    leaving = false;
+  }
+}
+
+function forget() {
+  drop();
+  sessionStorage.clear();
+  leaving = false;
 }
 
 export const get = (path, options) => call("GET", path, options);
@@ -95,14 +132,24 @@ export const put = (path, json) => call("PUT", path, { json });
 export const patch = (path, json) => call("PATCH", path, { json });
 export const del = (path) => call("DELETE", path);
 
-/// All items of a list, page by page.
+/// The pages of a list, one after another, each an array of items.
+export async function* pages(path, query = {}) {
+  let cursor = "";
+  while (cursor !== null) {
+    const page = await get(`${path}?${new URLSearchParams({ ...query, limit: "100", ...(cursor && { cursor }) })}`);
+    yield page.items;
+    cursor = page.next_cursor;
+  }
+}
+
+/// All items of a list.
 export async function all(path, query = {}) {
   const items = [];
-  let cursor = "";
-  for (let pages = 0; pages < PAGES_MAX && cursor !== null; pages += 1) {
-    const page = await get(`${path}?${new URLSearchParams({ ...query, limit: "100", ...(cursor && { cursor }) })}`);
-    items.push(...page.items);
-    cursor = page.next_cursor;
+  let read = 0;
+  for await (const page of pages(path, query)) {
+    items.push(...page);
+    read += 1;
+    if (read === PAGES_MAX) break;
   }
   return items;
 }
@@ -114,19 +161,37 @@ export const optional = (promise) =>
     throw problem;
   });
 
-/// One call with the access token: gives the JSON of the answer, or throws a Problem.
-export async function call(method, path, options = {}) {
+/// One call with the access token: gives the JSON of the answer, or throws a Problem. Where there were too many before it, it waits
+/// for its turn, unless it is not `patient`.
+export async function call(method, path, { patient = true, ...options } = {}) {
   const headers = method === "POST" ? { "idempotency-key": newKey(), ...options.headers } : options.headers;
-  for (let tries = 0; ; tries += 1) {
+  const turnAt = Date.now() + TURN_MS_MAX;
+  for (let tries = 0; ; ) {
     try {
       return await answer(await authorized(method, path, { ...options, headers }));
     } catch (problem) {
       const wait = problem.retryAfterMs ?? RETRY_PAUSE_MS * 2 ** tries;
-      const again = problem.passing && tries < RETRIES_MAX && wait <= RETRY_AFTER_MS_MAX;
-      if (!again) throw problem;
-      await new Promise((done) => setTimeout(done, wait));
+      if (problem.status === 429) {
+        if (!patient || Date.now() + wait > turnAt) throw problem;
+        await turn(wait);
+        continue;
+      }
+      tries += 1;
+      if (!problem.passing || tries > RETRIES_MAX || wait > RETRY_AFTER_MS_MAX) throw problem;
+      await pause(wait);
     }
   }
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/// Waits because there were too many requests, and lets that be known.
+async function turn(ms) {
+  limited += 1;
+  if (limited === 1) onLimited(true);
+  await pause(ms + Math.random() * TURN_JITTER_MS);
+  limited -= 1;
+  if (limited === 0) onLimited(false);
 }
 
 /// One call with the access token: gives the response as it is. A token that the server no longer takes is refreshed, once.
@@ -153,7 +218,7 @@ async function renew() {
     return accessToken;
   } catch (problem) {
     // The session is over. Anything else (no network, a server that restarts) leaves it as it is.
-    if (problem.status === 401) {
+    if (problem.status === 401 && !leaving) {
       drop();
       onEnd();
     }

@@ -32,6 +32,13 @@ export function fill(element, ...children) {
   append(element, children);
 }
 
+/// The same, and the focus stays: it goes to the new element with the same `data-focus`.
+export function refill(element, ...children) {
+  const focus = element.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
+  fill(element, children);
+  if (focus !== undefined) element.querySelector(`[data-focus="${focus}"]`)?.focus({ preventScroll: true });
+}
+
 /// Sets text, where it is another.
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -79,6 +86,7 @@ const SHAPES = {
   down: "M12 5v14M6 13l6 6 6-6",
   edit: "M4.5 19.5l1-4L16 5l3 3L8.5 18.5zM14 7l3 3",
   info: "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17zM12 11v5.5M12 7.6v.2",
+  mute: "M6.5 17.5V11a5.5 5.5 0 0 1 8.8-4.4M17.5 10.5V16l1.5 1.5H8M10 20.5a2.2 2.2 0 0 0 4 0M4 4l16 16",
   people: "M9 11.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 19.5c.4-3.4 3-5.5 6.5-5.5s6.1 2.1 6.5 5.5M15.5 4.8a3.5 3.5 0 0 1 0 6.4M17.5 14.3c2.2.7 3.6 2.6 4 5.2",
   plus: "M12 5v14M5 12h14",
   reply: "M9 6L4 11l5 5M4.5 11H13a6.5 6.5 0 0 1 6.5 6.5V19",

@@ -15,6 +15,7 @@ const HANDLERS = {
       actions.fetchRoom(message.room_id);
       return;
     }
+    actions.lookUp([message.user_id]);
     const isNew = (room.last_message?.seq ?? 0) < message.seq;
     const isMine = message.user_id === state.me.id;
     actions.arrived(message);
@@ -40,21 +41,29 @@ const HANDLERS = {
     const leftMs = Date.parse(expires_at) - serverNow();
     if (leftMs > 0 && user_id !== state.me.id) actions.typingUntil(room_id, user_id, username, leftMs);
   },
-  ChatRoomCreated: (room) => actions.fetchRoom(room.id),
-  ChatRoomUpdated: (room) => actions.fetchRoom(room.id ?? room.room_id),
-  ChatRoomDeleted: (room) => actions.forgetRoom(room.id ?? room.room_id),
-  ParticipantJoined: ({ room_id }) => actions.fetchRoom(room_id),
-  ParticipantLeft({ room_id, user_id }) {
-    if (user_id === state.me.id) actions.forgetRoom(room_id);
-    else actions.fetchRoom(room_id);
+  ChatRoomCreated(room) {
+    if (!state.rooms.has(room.id)) actions.keepRoom(room);
   },
-  FriendRequestSent: () => actions.fetchPeople(),
-  FriendRequestAccepted: () => actions.fetchPeople(),
-  FriendRequestRejected: () => actions.fetchPeople(),
-  FriendRequestCancelled: () => actions.fetchPeople(),
-  FriendRemoved: () => actions.fetchPeople(),
-  UserBlocked: () => actions.fetchPeople(),
-  UserUnblocked: () => actions.fetchPeople(),
+  ChatRoomUpdated({ id, name, owner_id }) {
+    const room = state.rooms.get(id);
+    if (room) state.rooms.set(id, { ...room, name, owner_id });
+  },
+  ChatRoomDeleted: ({ id }) => actions.forgetRoom(id),
+  ParticipantJoined({ room_id, user_id, username, joined_at, last_read_seq }) {
+    const room = state.rooms.get(room_id);
+    if (!room) actions.fetchRoom(room_id);
+    else if (!room.participants.some((participant) => participant.user_id === user_id)) {
+      actions.keepRoom({ ...room, participants: [...room.participants, { user_id, username, joined_at, last_read_seq }] });
+    }
+  },
+  ParticipantLeft: ({ room_id, user_id }) => actions.forgetParticipant(room_id, user_id),
+  FriendRequestSent: actions.keepRequest,
+  FriendRequestAccepted: actions.keepRequest,
+  FriendRequestRejected: actions.keepRequest,
+  FriendRequestCancelled: actions.keepRequest,
+  FriendRemoved: ({ user_id, friend_id }) => actions.forgetFriend(user_id === state.me.id ? friend_id : user_id),
+  UserBlocked: ({ blocked_user_id }) => actions.keepBlock(blocked_user_id),
+  UserUnblocked: ({ blocked_user_id }) => actions.forgetBlock(blocked_user_id),
   UserOnlineStatusChanged(presence) {
     state.presence.set(presence.user_id, presence);
   },
@@ -64,13 +73,17 @@ const HANDLERS = {
     if (friend) state.friends.set(user.id, { ...friend, ...user });
     if (user.id === state.me.id) state.me = { ...state.me, ...user };
   },
-  NotificationSent(notification) {
-    if (state.notifications.some((known) => known.id === notification.id)) return;
+  NotificationSent({ unread_count, ...notification }) {
+    state.unreadNotifications = unread_count;
+    if (!state.notifications || state.notifications.some((known) => known.id === notification.id)) return;
     state.notifications.unshift(notification);
     if (state.notifications.length > NOTIFICATIONS_MAX) state.notifications.pop();
-    state.unreadNotifications = notification.unread_count;
   },
-  NotificationRead: () => actions.fetchNotifications(),
+  NotificationRead({ ids, room_id, seq, all, read_at, unread_count }) {
+    state.unreadNotifications = unread_count;
+    actions.notificationsRead(({ id, kind, data }) =>
+      all || ids.includes(id) || (kind === "message" && data.room_id === room_id && data.seq <= seq), read_at);
+  },
 };
 
 /// A later version of a message. Where the event does not carry all of it, it is fetched.

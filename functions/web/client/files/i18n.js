@@ -39,6 +39,8 @@ export function t(key, values = {}) {
 /// What to tell a person of a problem: its code's text, where there is one, else what the server says.
 export function explain(problem) {
   if (problem.errors?.length > 0) return problem.errors.map(explainField).join(" ");
+  const seconds = Math.ceil((problem.retryAfterMs ?? 0) / 1_000);
+  if (problem.code === "rate_limited" && seconds > 0) return t("problem_rate_limited_for", { count: seconds });
   const key = `problem_${problem.code}`;
   return key in WORDS[language] ? t(key) : problem.message;
 }
@@ -62,6 +64,10 @@ function format(kind, options, date) {
 export const clockTime = (text) => format("time", { hour: "numeric", minute: "2-digit" }, new Date(text));
 
 export const day = (text) => format("day", { weekday: "long", year: "numeric", month: "long", day: "numeric" }, new Date(text));
+
+const long = { year: "numeric", month: "short", day: "numeric", hour: "numeric", minute: "2-digit" };
+
+export const dayAndTime = (text) => format("long", long, new Date(text));
 
 /// The time of today, the day of another.
 export function shortTime(text) {

@@ -4,7 +4,7 @@ import * as actions from "./actions.js";
 import * as api from "./api.js";
 import { fill } from "./dom.js";
 import { t } from "./i18n.js";
-import { state, subscribe } from "./state.js";
+import { changed, state, subscribe } from "./state.js";
 import { entrance, waitingRoom } from "./views/entrance.js";
 import { shell } from "./views/shell.js";
 
@@ -44,12 +44,16 @@ async function enter() {
 
 /// Everything, in the language that is chosen now.
 function showShell() {
-  show(shell({ again: showShell, left: () => showEntrance() }));
+  show(shell({ again: showShell, left: showEntrance }));
 }
 
 api.whenEnded(() => {
   actions.end();
   showEntrance(t("logged_out"));
+});
+api.whenLimited((limited) => {
+  state.limited = limited;
+  changed();
 });
 subscribe(() => state.me && view?.update?.());
 window.addEventListener("hashchange", () => view?.route?.());

@@ -1,5 +1,7 @@
 // Everything that the page shows, in one place. Views read it; actions and events change it and say so with `changed()`.
 
+import { t } from "./i18n.js";
+
 export const state = {
   /// The own profile; null before login.
   me: null,
@@ -7,15 +9,17 @@ export const state = {
   connection: "connecting",
   /// Whether the first fetch is done.
   loaded: false,
+  /// Whether calls wait because there were too many of them.
+  limited: false,
   /// User by id: everyone whose name was looked up.
   users: new Map(),
   /// Friend by user id.
   friends: new Map(),
-  /// Friend requests that wait.
+  /// Friend requests that wait. Those of the caller are null until somebody looks.
   incoming: [],
-  outgoing: [],
-  /// Users blocked by the caller; null where the installation has no blocks.
-  blocked: [],
+  outgoing: null,
+  /// The ids of those whom the caller blocks; null until somebody looks.
+  blocked: null,
   /// Presence by user id.
   presence: new Map(),
   /// Room by id.
@@ -30,9 +34,11 @@ export const state = {
   /// Messages that are not yet known to have arrived, in the order they were written:
   /// `{ id, roomId, content, replyTo, createdAt, state: "sending" | "waiting" | "failed", detail }`.
   outbox: [],
-  notifications: [],
-  /// null until it is known.
-  unreadNotifications: null,
+  /// null until somebody looks.
+  notifications: null,
+  unreadNotifications: 0,
+  /// Which kinds of notifications are wanted, and which rooms are muted; null until it is known.
+  preferences: null,
 };
 
 /// The most messages of a room that are kept; what is left out can be fetched again.
@@ -65,13 +71,21 @@ export function clear() {
 
 // ---- what several views ask
 
+/// What the API calls those whose account is gone.
+const DELETED = "(deleted)";
+
 export const nameOf = (userId, fallback = "…") => {
+  if (fallback === DELETED) return t("deleted_user");
   if (userId === state.me?.id) return state.me.display_name;
   const user = state.friends.get(userId) ?? state.users.get(userId);
   return user?.display_name || user?.username || fallback;
 };
 
 export const userOf = (userId) => (userId === state.me?.id ? state.me : (state.friends.get(userId) ?? state.users.get(userId) ?? null));
+
+/// The name of somebody in a room, of whom perhaps no more is known.
+export const nameIn = (roomId, userId) =>
+  nameOf(userId, state.rooms.get(roomId)?.participants.find((participant) => participant.user_id === userId)?.username);
 
 /// The others in a room.
 export const othersIn = (room) => room.participants.filter((participant) => participant.user_id !== state.me.id);
@@ -90,6 +104,10 @@ export function roomsByActivity() {
 }
 
 export const unreadMessages = () => [...state.rooms.values()].reduce((sum, room) => sum + room.unread_count, 0);
+
+/// Whether nothing is told of the messages of a room.
+export const isMuted = (roomId) => state.preferences?.muted_rooms.some((muted) =>
+  muted.room_id === roomId && (muted.muted_until === null || Date.parse(muted.muted_until) > Date.now())) ?? false;
 
 export const isOnline = (userId) => state.presence.get(userId)?.online ?? false;
 

@@ -1,9 +1,9 @@
 // The rooms by last activity, a search over them and their messages, and the way to a new one.
 
 import * as actions from "../actions.js";
-import { dialog, fill, h, iconButton, keyed } from "../dom.js";
+import { dialog, fill, h, icon, iconButton, keyed } from "../dom.js";
 import { currentLanguage, shortTime, t } from "../i18n.js";
-import { isOnline, nameOf, othersIn, roomsByActivity, state, userOf } from "../state.js";
+import { isMuted, isOnline, nameIn, nameOf, othersIn, roomsByActivity, state, userOf } from "../state.js";
 import { attempt, avatar, field, roomAvatar, titleOf } from "./parts.js";
 
 const SEARCH_AFTER_MS = 250;
@@ -57,7 +57,7 @@ export function chatList() {
     nothing.hidden = rooms.length > 0 || !state.loaded || sought !== "";
     const row = (room) => ({
       key: room.id,
-      parts: [titleOf(room), room.last_message, room.unread_count, room.id === open, isTyping(room), currentLanguage(),
+      parts: [titleOf(room), room.last_message, room.unread_count, isMuted(room.id), room.id === open, isTyping(room), currentLanguage(), nameOf(room.last_message?.user_id, room.last_message?.username),
         ...othersIn(room).flatMap((other) => [userOf(other.user_id)?.profile_image_url, isOnline(other.user_id)])],
       room,
     });
@@ -80,14 +80,16 @@ function roomRow(room, isOpen) {
   return h("li", {},
     h("a", { href: `#/chats/${room.id}`, "aria-current": isOpen ? "page" : null, class: unread > 0 ? "unread" : null },
       roomAvatar(room),
-      h("span", { class: "row-title" }, h("span", {}, titleOf(room)),
+      h("span", { class: "row-title" }, h("span", {}, titleOf(room)), isMuted(room.id) && mutedSign(),
         message && h("time", { datetime: message.created_at }, shortTime(message.created_at))),
       h("span", { class: "row-text" }, preview(room, message)),
       unread > 0 && h("span", { class: "badge" }, h("span", { "aria-hidden": "true" }, unread > 99 ? "99+" : unread), h("span", { class: "unseen" }, t("unread", { count: unread })))));
 }
 
+export const mutedSign = () => h("span", { class: "muted", title: t("muted") }, icon("mute"), h("span", { class: "unseen" }, t("muted")));
+
 function preview(room, message) {
-  if (isTyping(room)) return h("em", {}, t("typing_one", { names: [...state.typing.get(room.id).keys()].map((id) => nameOf(id)).join(", ") }));
+  if (isTyping(room)) return h("em", {}, t("typing_one", { names: [...state.typing.get(room.id).keys()].map((id) => nameIn(room.id, id)).join(", ") }));
   if (!message) return "";
   if (message.deleted) return h("em", {}, t("deleted_message"));
   const isMine = message.user_id === state.me.id;

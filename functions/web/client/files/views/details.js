@@ -1,11 +1,11 @@
 // What a room is, who is in it, and what can be changed about that.
 
 import * as actions from "../actions.js";
-import { dialog, fill, h } from "../dom.js";
+import { dialog, h, refill } from "../dom.js";
 import { t } from "../i18n.js";
-import { nameOf, othersIn, state, subscribe, userOf } from "../state.js";
+import { isMuted, nameOf, othersIn, state, subscribe, userOf } from "../state.js";
 import { pickFriends } from "./chats.js";
-import { actionButton, attempt, avatar, confirmed, field } from "./parts.js";
+import { actionButton, attempt, avatar, confirmed, field, toggle } from "./parts.js";
 
 export function roomDetails(roomId) {
   const body = h("div", { class: "dialog-body" });
@@ -20,13 +20,15 @@ export function roomDetails(roomId) {
       return;
     }
     // Nothing that is being typed is taken away by an event that changes nothing here.
-    const sign = JSON.stringify([room.name, room.owner_id, room.participants, room.participants.map((one) => nameOf(one.user_id))]);
+    const people = room.participants.map(({ user_id, username }) => [user_id, nameOf(user_id, username), userOf(user_id)?.profile_image_url]);
+    const sign = JSON.stringify([room.name, room.owner_id, people, state.blocked, state.preferences !== null, isMuted(roomId)]);
     if (sign === drawn) return;
     drawn = sign;
     const isOwner = room.owner_id === state.me.id;
-    fill(body,
+    refill(body,
       room.room_type === "group" && renaming(room),
       h("ul", { class: "people", "aria-label": t("people") }, room.participants.map((participant) => person(room, participant, isOwner))),
+      state.preferences && toggle(t("mute"), isMuted(roomId), (muted) => actions.mute(roomId, muted)),
       h("div", { class: "buttons" }, room.room_type === "group" ? groupButtons(room, isOwner) : directButtons(room)));
   }
 
@@ -52,10 +54,11 @@ export function roomDetails(roomId) {
     isOwner && actionButton(t("delete_group"), () => remove(), { class: "danger" }),
   ];
 
-  const directButtons = (room) => othersIn(room).map(({ user_id, username }) => state.blocked !== null &&
-    actionButton(t("block"), async () => {
+  const directButtons = (room) => othersIn(room).map(({ user_id, username }) => (state.blocked?.includes(user_id)
+    ? actionButton(t("unblock"), () => actions.unblock(user_id))
+    : actionButton(t("block"), async () => {
       if (await confirmed(t("confirm_block", { name: nameOf(user_id, username) }), t("block"))) await actions.block(user_id);
-    }, { class: "danger" }));
+    }, { class: "danger" })));
 
   function add(room) {
     box.close();
@@ -73,5 +76,7 @@ export function roomDetails(roomId) {
     if (await confirmed(t("confirm_delete_room"), t("delete_group"))) await actions.deleteRoom(roomId);
   }
 
+  const known = state.rooms.get(roomId);
+  attempt(() => Promise.all([actions.lookUpIn(known), known.room_type === "direct" && actions.loadPeople()]));
   draw();
 }

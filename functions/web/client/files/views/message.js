@@ -1,9 +1,9 @@
 // One message, and what can be done with it.
 
 import * as actions from "../actions.js";
-import { h, iconButton } from "../dom.js";
-import { clockTime, t } from "../i18n.js";
-import { nameOf, state, userOf } from "../state.js";
+import { dialog, h, iconButton } from "../dom.js";
+import { clockTime, dayAndTime, t } from "../i18n.js";
+import { nameIn, nameOf, state, userOf } from "../state.js";
 import { attempt, avatar, confirmed } from "./parts.js";
 
 const EMOJIS = ["👍", "❤️", "😂", "😮", "😢", "🎉", "🙏", "👀"];
@@ -17,7 +17,7 @@ export function messageRow({ message, entry, joined, quoted, mark, mine, isGroup
     h("p", { class: !mine && isGroup && !joined ? "author" : "unseen" }, mine ? t("you") : name),
     h("div", { class: "line" },
       bubble(message, quoted, goTo),
-      h("span", { class: "meta" }, message.edited_at && !message.deleted && h("span", {}, t("edited")), time),
+      h("span", { class: "meta" }, message.edited_at && !message.deleted && editedButton(message), time),
       !entry && !message.deleted && tools(message, mine, mayDelete, composer)),
     reactions(message),
     entry ? pending(entry) : mark && h("p", { class: "mark" }, mark));
@@ -44,8 +44,22 @@ function content({ content: text, message_type }) {
   return h("p", {}, text);
 }
 
+const editedButton = (message) => h("button", {
+  type: "button", class: "plain link", "data-focus": "edited", "aria-label": t("edited_show"), title: t("history"),
+  onclick: () => attempt(async () => history(await actions.messageWithEdits(message))),
+}, t("edited"));
+
+/// What a message said before, and since when; the newest last.
+function history(message) {
+  const versions = [...message.edits.map((edit) => edit.content), message.content];
+  const since = [message.created_at, ...message.edits.map((edit) => edit.replaced_at)];
+  dialog(t("history"), t("close"), h("ol", { class: "dialog-body history", tabindex: "0" }, versions.map((text, at) => h("li", {},
+    h("p", { class: "hint" }, h("time", { datetime: since[at] }, dayAndTime(since[at])), at === versions.length - 1 && ` · ${t("history_now")}`),
+    h("p", {}, text)))));
+}
+
 function pending(entry) {
-  if (entry.state !== "failed") return h("p", { class: "mark" }, entry.state === "waiting" ? t("waiting_to_send") : t("sending"));
+  if (entry.state !== "failed") return h("p", { class: "mark" }, entry.state === "waiting" ? t(entry.limited ? "waiting_for_turn" : "waiting_to_send") : t("sending"));
   return h("p", { class: "mark wrong" }, t("unsent", { detail: entry.detail }),
     h("button", { type: "button", class: "plain link", onclick: () => actions.resend(entry.id) }, t("retry")),
     h("button", { type: "button", class: "plain link", onclick: () => actions.discard(entry.id) }, t("discard")));
@@ -56,7 +70,7 @@ function reactions(message) {
   return h("ul", { class: "reactions" }, message.reactions.map(({ emoji, user_ids }) => h("li", {},
     h("button", {
       type: "button", "aria-pressed": String(user_ids.includes(state.me.id)),
-      "data-focus": `reaction-${emoji}`, title: user_ids.map((id) => nameOf(id)).join(", "), onclick: () => attempt(() => actions.react(message, emoji)),
+      "data-focus": `reaction-${emoji}`, title: user_ids.map((id) => nameIn(message.room_id, id)).join(", "), onclick: () => attempt(() => actions.react(message, emoji)),
     }, emoji, " ", h("span", {}, user_ids.length), h("span", { class: "unseen" }, ` ${t("reacted", { count: user_ids.length })}`)))));
 }
 

@@ -1,10 +1,10 @@
 // What happened while one was elsewhere.
 
 import * as actions from "../actions.js";
-import { h, keyed } from "../dom.js";
+import { h, icon, keyed } from "../dom.js";
 import { currentLanguage, shortTime, t } from "../i18n.js";
 import { nameOf, state, userOf } from "../state.js";
-import { actionButton, avatar } from "./parts.js";
+import { actionButton, attempt, avatar } from "./parts.js";
 
 export function notifications() {
   const heading = h("h2", { tabindex: "-1" }, t("notifications"));
@@ -14,15 +14,17 @@ export function notifications() {
   const element = h("div", { class: "page" }, h("header", {}, heading, readAll), nothing, list);
 
   function update() {
-    nothing.hidden = state.notifications.length > 0;
+    const known = state.notifications ?? [];
+    nothing.hidden = known.length > 0 || state.notifications === null;
     readAll.hidden = !state.unreadNotifications;
-    keyed(list, state.notifications.map((notification) => ({
+    keyed(list, known.map((notification) => ({
       key: notification.id,
-      parts: [notification.read_at, nameOf(notification.data.user_id), userOf(notification.data.user_id)?.profile_image_url, currentLanguage()],
+      parts: [notification.read_at, nameOf(notification.data.user_id, notification.data.username), userOf(notification.data.user_id)?.profile_image_url, currentLanguage()],
       notification,
     })), ({ notification }) => row(notification));
   }
 
+  attempt(actions.loadNotifications);
   return { element, update, focus: () => heading.focus() };
 }
 
@@ -31,7 +33,8 @@ function row(notification) {
   const text = t(`notify_${kind}`, { name: nameOf(data.user_id, data.username), preview: data.preview });
   const read = () => !read_at && actions.readNotifications([id]).catch(() => {});
   return h("li", {}, h("a", { href: target(notification), class: read_at ? null : "unread", onclick: read, "data-focus": "row" },
-    avatar(userOf(data.user_id) ?? { id: data.user_id ?? id, username: data.username ?? "Plaza" }),
+    kind === "welcome" ? h("span", { class: "avatar" }, h("span", { class: "hue-0" }, icon("chat")))
+      : avatar(userOf(data.user_id) ?? { id: data.user_id, username: data.username }),
     h("span", { class: "row-text" }, text), h("time", { datetime: created_at }, shortTime(created_at)),
     !read_at && h("i", { class: "dot", role: "img", "aria-label": t("unread", { count: 1 }) })));
 }

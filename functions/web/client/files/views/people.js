@@ -55,10 +55,11 @@ export function people() {
     show(sections.incoming, incoming.map((request) => ({ id: request.requester_id, request, buttons: incomingButtons })));
     show(sections.friends, sorted(friends).map((friend) => ({ id: friend.id, buttons: friendButtons })), true);
     noFriends.hidden = friends.size > 0 || !state.loaded;
-    show(sections.outgoing, outgoing.map((request) => ({ id: request.addressee_id, request, buttons: outgoingButtons })));
-    show(sections.blocked, (blocked ?? []).map((user) => ({ id: user.id ?? user.user_id, user, buttons: blockedButtons })));
+    show(sections.outgoing, (outgoing ?? []).map((request) => ({ id: request.addressee_id, request, buttons: outgoingButtons })));
+    show(sections.blocked, (blocked ?? []).map((id) => ({ id, buttons: blockedButtons })));
   }
 
+  attempt(actions.loadPeople);
   return { element, update, focus: () => heading.focus() };
 }
 
@@ -76,13 +77,13 @@ function show({ element, list }, rows, always = false) {
   element.hidden = !always && rows.length === 0;
   keyed(list, rows.map((row) => ({
     key: row.id,
-    parts: [...personParts(userOf(row.id) ?? row.user), relation(row.id), row.request?.id, state.presence.get(row.id), currentLanguage()],
+    parts: [...personParts(userOf(row.id)), relation(row.id), row.request?.id, state.presence.get(row.id), currentLanguage()],
     row,
   })), ({ row }) => person(row));
 }
 
-function person({ id, user: given, request, buttons }) {
-  const user = userOf(id) ?? given ?? { id };
+function person({ id, request, buttons }) {
+  const user = userOf(id) ?? { id };
   const presence = state.friends.has(id) ? presenceText(id) : null;
   return h("li", { class: "person" }, avatar(user, { presence: true }),
     h("span", { class: "who" }, h("b", {}, nameOf(id, user.username)), h("small", {}, user.username ? `@${user.username}` : "", presence && ` · ${presence}`)),
@@ -98,8 +99,8 @@ function presenceText(id) {
 /// How the caller stands to somebody.
 function relation(id) {
   if (state.friends.has(id)) return "friend";
-  if (state.blocked?.some((user) => (user.id ?? user.user_id) === id)) return "blocked";
-  if (state.outgoing.some((request) => request.addressee_id === id)) return "asked";
+  if (state.blocked?.includes(id)) return "blocked";
+  if (state.outgoing?.some((request) => request.addressee_id === id)) return "asked";
   if (state.incoming.some((request) => request.requester_id === id)) return "asks";
   return "none";
 }
@@ -108,7 +109,7 @@ const messageButton = (id) => actionButton(t("message"), async () => {
   location.hash = `#/chats/${(await actions.createRoom([id], "")).id}`;
 }, { class: "primary", "aria-label": t("message_person", { name: nameOf(id) }), "data-focus": "message" });
 
-const blockButton = (id) => state.blocked !== null && actionButton(t("block"), async () => {
+const blockButton = (id) => actionButton(t("block"), async () => {
   if (await confirmed(t("confirm_block", { name: nameOf(id) }), t("block"))) await actions.block(id);
 }, { class: "plain", "data-focus": "block" });
 

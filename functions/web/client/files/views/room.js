@@ -3,7 +3,8 @@
 import * as actions from "../actions.js";
 import { h, icon, iconButton, keyed, setText } from "../dom.js";
 import { clockTime, currentLanguage, day, shortTime, t } from "../i18n.js";
-import { isOnline, nameOf, othersIn, state, userOf } from "../state.js";
+import { isMuted, isOnline, nameOf, othersIn, state, userOf } from "../state.js";
+import { mutedSign } from "./chats.js";
 import { composer } from "./composer.js";
 import { messageRow } from "./message.js";
 import { attempt, roomAvatar, titleOf } from "./parts.js";
@@ -18,6 +19,7 @@ const NEAR_START_PX = 300;
 
 export function room(roomId) {
   const heading = h("h2", { id: "room-name" });
+  const muted = h("span", { class: "sign-of" }, mutedSign());
   const about = h("p", { class: "about" });
   const picture = h("span", {});
   const older = h("button", { type: "button", class: "plain older", onclick: () => attempt(() => actions.fetchOlder(roomId)) }, t("older"));
@@ -31,7 +33,7 @@ export function room(roomId) {
     "section", { class: "room", "aria-labelledby": heading.id },
     h("header", {},
       h("a", { href: "#/chats", class: "icon-button back", "aria-label": t("back"), title: t("back") }, icon("back")),
-      picture, h("div", { class: "room-title" }, heading, about),
+      picture, h("div", { class: "room-title" }, h("div", {}, heading, muted), about),
       iconButton("info", t("room_details"), () => state.rooms.has(roomId) && roomDetails(roomId))),
     scroller, jump, write.element,
   );
@@ -56,6 +58,7 @@ export function room(roomId) {
     if (!window && state.loaded && sought === null) load();
     setText(heading, titleOf(known));
     setText(about, aboutOf(known));
+    muted.hidden = !isMuted(roomId);
     keyed(picture, [{ key: "", parts: pictureParts(known), room: known }], () => roomAvatar(known));
     list.setAttribute("aria-label", t("messages_in", { room: titleOf(known) }));
     older.hidden = !window?.older;
@@ -104,7 +107,7 @@ export function room(roomId) {
     if (window?.newer) return withTimes(rows);
     for (const entry of state.outbox.filter((waiting) => waiting.roomId === roomId)) {
       rows.push({
-        key: entry.id, parts: [entry.state, entry.detail, currentLanguage()], mine: true, joined: before?.user_id === state.me.id, entry,
+        key: entry.id, parts: [entry.state, entry.detail, entry.limited, currentLanguage()], mine: true, joined: before?.user_id === state.me.id, entry,
         message: { content: entry.content, created_at: entry.createdAt, user_id: state.me.id, reply_to: entry.replyTo, reactions: [], room_id: roomId },
         quoted: entry.replyTo ? actions.quotedMessage(roomId, entry.replyTo) : null, mark: "",
       });

@@ -71,9 +71,10 @@ export function shell({ again, left }) {
 
   function update() {
     wasLive ||= state.connection === "live";
-    banner.hidden = !wasLive || state.connection === "live";
-    setText(banner, banner.hidden ? "" : t("waiting"));
-    const unread = { chats: [unreadMessages(), "unread"], notifications: [state.unreadNotifications ?? 0, "unread_notifications"],
+    const isCut = wasLive && state.connection !== "live";
+    banner.hidden = !isCut && !state.limited;
+    setText(banner, state.limited ? t("limited") : isCut ? t("waiting") : "");
+    const unread = { chats: [unreadMessages(), "unread"], notifications: [state.unreadNotifications, "unread_notifications"],
       people: [state.incoming.length, null] };
     for (const [section, [count, words]] of Object.entries(unread)) {
       const { badge, told } = links[section];
@@ -90,4 +91,4 @@ export function shell({ again, left }) {
   return { element, update, route };
 }
 
-const hint = () => ({ element: h("section", { class: "room empty" }, h("p", {}, t("chats_hint"))), update() {}, focus: null });
+const hint = () => ({ element: h("section", { class: "room empty" }, icon("chat"), h("p", {}, t("chats_hint"))), update() {}, focus: null });
