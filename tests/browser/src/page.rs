@@ -115,10 +115,22 @@ impl Page {
         self.devtools("Browser.setDownloadBehavior", wanted).await;
     }
 
-    /// The paths of the API that the page has asked for since this was last asked, without what is still open (the stream).
+    /// From now on [`Page::calls`] gives what the page asks for, in the moment in which it does.
+    pub async fn count_calls(&self) {
+        let script = "const fetch = window.fetch;
+            window.calls = [];
+            window.fetch = (path, options) => {
+                window.calls.push(new URL(path, location).pathname);
+                return fetch(path, options);
+            }";
+        let _ = self.run(script, vec![]).await;
+    }
+
+    /// The paths of the API that the page has asked for since this was last asked; since it was loaded, those that were answered.
     pub async fn calls(&self) -> Vec<String> {
-        let script = "const calls = performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname);
-            performance.clearResourceTimings();
+        let script =
+            "const answered = performance.getEntriesByType('resource').map((one) => new URL(one.name).pathname);
+            const calls = window.calls?.splice(0) ?? answered;
             return calls.filter((path) => path.startsWith('/api/'))";
         let calls = self.run(script, vec![]).await;
         calls.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()

@@ -131,7 +131,7 @@ async fn tour(chromium: &Chromium, plaza: &Plaza, town: &Town, look: Look, looke
     page.click("dialog header button").await;
     page.go("#/people").await;
     page.type_into("#find", "newcomer").await;
-    page.reads(".people", "New Here").await;
+    page.reads(".page > section:first-of-type .person", "New Here").await;
     looker.look(&page, "8-people").await;
     page.go("#/notifications").await;
     page.reads(".notifications", "New Here").await;

@@ -53,6 +53,8 @@ api.whenEnded(() => {
 });
 api.whenLimited((limited) => {
   state.limited = limited;
+  // Nothing is shown yet that could say so.
+  if (limited && !state.me) show(waitingRoom(t("limited")));
   changed();
 });
 subscribe(() => state.me && view?.update?.());

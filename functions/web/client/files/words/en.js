@@ -128,7 +128,7 @@ export default {
   register_hint: "New here?",
   reject: "Decline",
   remove: "Remove",
-  remove_friend: "Remove friend",
+  remove_friend: "Unfriend",
   remove_image: "Remove picture",
   rename: "Rename",
   reply: "Reply",
