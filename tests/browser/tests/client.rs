@@ -597,6 +597,7 @@ async fn an_account_is_taken_along_and_deleted() {
         |kind: &str| items.iter().filter(|item| item["kind"] == kind).map(|item| &item["data"]).collect::<Vec<_>>();
     assert_eq!(of("profile")[0]["email"], anna.credentials.email);
     assert_eq!(of("friend").len(), 1);
+    assert!(!of("notification").is_empty(), "to the last page");
     let said: Vec<&str> = of("message").into_iter().filter_map(|message| message["content"].as_str()).collect();
     assert_eq!(said.len(), MESSAGES, "all of them, each once");
     assert!(said.contains(&"message 1") && said.contains(&"message 230"));
