@@ -13,7 +13,7 @@ export function people() {
   const heading = h("h2", { tabindex: "-1" }, t("people"));
   const search = h("input", { type: "search", id: "find", autocapitalize: "none", spellcheck: "false", autocomplete: "off", "aria-describedby": "find-hint", oninput: onInput });
   const sections = {
-    found: group(t("find_people")), incoming: group(t("incoming")), friends: group(t("friends")), outgoing: group(t("outgoing")), blocked: group(t("blocked")),
+    found: group(t("found")), incoming: group(t("incoming")), friends: group(t("friends")), outgoing: group(t("outgoing")), blocked: group(t("blocked")),
   };
   const nothingFound = h("p", { class: "nothing", hidden: true }, t("nothing_found"));
   const noFriends = h("p", { class: "nothing", hidden: true }, t("no_friends"));

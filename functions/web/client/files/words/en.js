@@ -42,6 +42,7 @@ export default {
   end_session: "End",
   find_people: "Find people",
   find_people_hint: "An e-mail address, or the beginning of a name",
+  found: "Found",
   friends: "Friends",
   group_name: "Group name",
   group_name_optional: "Group name (optional)",

@@ -42,6 +42,7 @@ export default {
   end_session: "로그아웃",
   find_people: "사람 찾기",
   find_people_hint: "이메일 주소 또는 이름의 앞부분",
+  found: "검색 결과",
   friends: "친구",
   group_name: "그룹 이름",
   group_name_optional: "그룹 이름 (선택)",
