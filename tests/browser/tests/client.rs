@@ -761,5 +761,16 @@ async fn the_page_asks_for_little() {
     assert!(count("/typing") as u64 <= typing, "{calls:?}");
     assert_eq!(count("/read"), 1, "whoever answers has read what came before: {calls:?}");
     assert_eq!(calls.len(), ANSWERS + count("/typing") + 1, "{calls:?}");
+
+    // What is said elsewhere comes with the event, and so does the notification of it.
+    let (carl, elsewhere) = &others[1];
+    carl.say(elsewhere, "Over here!").await;
+    page.reads(".rooms", "Over here!").await;
+    page.go("#/notifications").await;
+    page.reads(".notifications", "Over here!").await;
+    assert_eq!(page.calls().await, ["/api/notifications"], "the list, as somebody looks at it");
+    carl.say(elsewhere, "And again!").await;
+    page.reads(".notifications", "And again!").await;
+    assert_eq!(page.calls().await, [""; 0]);
     is_clean(&page).await;
 }
