@@ -67,6 +67,13 @@ pub fn document() -> Value {
         "headers": { "Idempotency-Replayed": {
             "description": "This is the answer of an earlier request with the same `Idempotency-Key`.",
             "schema": { "type": "string", "const": "true" },
+        }, "RateLimit": {
+            "description": "What is left of the limits that this request was counted by: `r` requests; all are back in `t` seconds \
+                            (draft-ietf-httpapi-ratelimit-headers).",
+            "schema": { "type": "string", "examples": ["\"login-account\";r=7;t=42"] },
+        }, "RateLimit-Policy": {
+            "description": "These limits: `q` requests in `w` seconds.",
+            "schema": { "type": "string", "examples": ["\"login-account\";q=10;w=60"] },
         }, "X-Request-Id": {
             "description": "The request's id: the client's own, if it sent one that may stand in a log, else a new one.",
             "required": true,

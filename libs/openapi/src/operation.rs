@@ -242,6 +242,8 @@ impl Operation {
             answers: Vec::new(),
             refusals: BTreeMap::new(),
         };
+        // What is counted, may be too much.
+        let operation = if route.starts_with("/api/") { operation.refuses(429, &["rate_limited"]) } else { operation };
         // What the host and the kit refuse of every request, and what is our fault.
         operation
             .refuses(400, &UNREADABLE)
@@ -490,7 +492,7 @@ impl Parameter {
 
 impl Answer {
     fn document(&self, schemas: &mut SchemaGenerator) -> Value {
-        let mut headers = request_id();
+        let mut headers = common_headers();
         for (name, description, schema) in &self.headers {
             headers[*name] = json!({ "description": description, "schema": schema });
         }
@@ -506,8 +508,10 @@ impl Answer {
     }
 }
 
-fn request_id() -> Value {
-    json!({ "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } })
+fn common_headers() -> Value {
+    let names = ["X-Request-Id", "RateLimit", "RateLimit-Policy"];
+    let header = |name| (name, json!({ "$ref": format!("#/components/headers/{name}") }));
+    names.map(header).into_iter().collect()
 }
 
 /// `NotFoundOrUserNotFound`.
@@ -528,7 +532,7 @@ fn response_name(status: u16, codes: &BTreeSet<&str>) -> String {
 
 fn refusal(status: u16, codes: &BTreeSet<&str>) -> Value {
     let words: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-    let mut headers = request_id();
+    let mut headers = common_headers();
     let header = match status {
         401 => Some(("WWW-Authenticate", "Which kind of token is wanted, and whether one was given (RFC 6750).")),
         429 | 503 => Some(("Retry-After", "After how many seconds to ask again.")),

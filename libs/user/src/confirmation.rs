@@ -2,7 +2,13 @@
 
 use plaza_domain::id::UserId;
 use plaza_domain::user::{Email, Username};
+use plaza_kit::limit::{self, Rule};
 use plaza_kit::{Change, Database, Problem, params, password};
+use std::time::Duration;
+
+/// For whoever has come by a token, and tries passwords. As many as at a login.
+const PER_ACCOUNT: Rule =
+    Rule { name: "password", variable: "login_per_account_per_minute", window: Duration::from_mins(1) };
 
 /// An account whose password was given.
 #[derive(Debug)]
@@ -17,6 +23,7 @@ pub struct Account {
 
 /// Whether this is the caller's password: 403 where it is not. Not 401, which clients take for the end of their token.
 pub async fn confirm(database: &Database, user: UserId, given: &str) -> Result<Account, Problem> {
+    limit::take(&PER_ACCOUNT, &user.to_string())?;
     let sql = "SELECT username, email, password_hash FROM users WHERE id = ?";
     let row = database.query_one(sql, &params![user]).await?.ok_or_else(Problem::unauthorized)?;
     let password_hash: String = row.get(2)?;

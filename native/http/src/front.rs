@@ -20,8 +20,8 @@ const ADDRESSES_MAX: usize = 100_000;
 /// How often those who have asked for nothing lately are looked for, while the table is full.
 const FORGET_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is asked by machines that watch over this one, however often.
-const UNLIMITED: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// What is counted. The rest is pages and their parts, and what is asked by machines that watch over this one.
+const COUNTED: &str = "/api/";
 
 /// Seconds that a browser may remember the answer to its question whether it may.
 const PREFLIGHT_SECONDS: u32 = 7_200;
@@ -83,7 +83,7 @@ impl Front {
     /// Counts the request and lets it in, unless it is one too many.
     async fn limited(&self, mut request: Request<Body>, id: &HeaderValue) -> Response<Body> {
         let Some(client) = self.find_client(&mut request) else { return self.next.call(request).await };
-        let is_counted = !UNLIMITED.contains(&request.uri().path()) && !self.is_trusted(client);
+        let is_counted = request.uri().path().starts_with(COUNTED) && !self.is_trusted(client);
         let turn = if is_counted { self.addresses.take(client, Instant::now()) } else { None };
         let Some(turn) = turn else { return self.next.call(request).await };
         let mut response = if turn.retry_after.is_none() {

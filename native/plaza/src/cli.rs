@@ -220,7 +220,7 @@ pub(crate) enum SaslMechanism {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Front door")]
 pub(crate) struct Front {
-    /// Requests that one address (of IPv6: one /64) may make a minute; 0: any number. /health, /ready and /metrics are not counted.
+    /// Requests to /api/ that one address (of IPv6: one /64) may make a minute; 0: any number.
     /// Without it: 100; for `plaza functions`, which stand behind relays, 0.
     #[arg(long, value_name = "N", env = "PLAZA_REQUESTS_PER_MINUTE")]
     pub(crate) requests_per_minute: Option<u32>,
