@@ -112,6 +112,8 @@ async fn every_grant_is_used_and_none_is_missing() {
     keyed("/api/auth/register", fourth.registration(), 201).await;
     let tokens = keyed("/api/auth/login/json", fourth.login(), 200).await;
     keyed("/api/auth/refresh", json!({ "refresh_token": tokens["refresh_token"] }), 200).await;
+    let leaving = plaza.client().with_token(tokens["access_token"].as_str().unwrap()).delete("/api/profile/me");
+    let _ = leaving.json(&json!({ "password": fourth.password })).answer().await.is(204);
 
     let other = minji.person.on_another_device().await;
     let sessions = minji.get("/api/auth/sessions").await;
