@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::mirror::{View, text};
 use crate::model::{EMOJI, Status, Who};
 use crate::town::Wait;
-use crate::{Mirror, Outcome, PEOPLE, Town};
+use crate::{Mirror, Outcome, Town};
 
 impl Town {
     /// Everything that anybody can see is what the model says, and what everybody has heard of it is the same.
@@ -19,14 +19,22 @@ impl Town {
     pub async fn compare(&mut self) -> Outcome {
         // What was answered holds at once; what follows from events and from streams holds soon.
         self.await_notifications().await?;
-        for who in 0..PEOPLE {
+        for who in self.model.people() {
             self.await_presence(who).await?;
         }
-        for who in 0..PEOPLE {
-            let seen = Mirror::snapshot(&self.people[who]).await;
-            self.compare_all(who, &seen).await.map_err(|why| format!("person {who}: {why}"))?;
+        for who in self.model.people() {
+            let wait = Wait::new(format!("person {who} to see what becomes of those who go"), self.patience);
+            loop {
+                let seen = Mirror::snapshot(&self.people[who]).await;
+                let Err(why) = self.compare_all(who, &seen).await else { break };
+                // The other contexts learn by an event that an account is gone.
+                if self.model.gone.is_empty() {
+                    return Err(format!("person {who}: {why}"));
+                }
+                wait.pass(why).await?;
+            }
         }
-        for who in 0..PEOPLE {
+        for who in self.model.people() {
             self.compare_heard(who).await?;
         }
         Ok(())
@@ -52,6 +60,11 @@ impl Town {
         let unread = expected.iter().filter(|(_, read)| !read).count() as u64;
         same("notifications", self.notifications_in(seen.notifications.values())?, expected)?;
         same("unread notifications", seen.unread_notifications, unread)?;
+        for (id, name) in &seen.tellers {
+            let teller =
+                self.people.iter().position(|person| person.id() == id).ok_or("a notification of a stranger")?;
+            same("name in a notification", name.as_str(), self.shown_name(teller))?;
+        }
         let listed: Vec<Value> = self.people[who].all("/api/notifications?unread=true").await;
         same("unread notifications in the list", listed.len() as u64, unread)
     }
@@ -59,7 +72,7 @@ impl Town {
     async fn compare_friends(&self, who: Who, seen: &Mirror) -> Outcome {
         let me = &self.people[who];
         let those = |wanted: &dyn Fn(Who) -> bool| -> BTreeSet<String> {
-            let others = (0..PEOPLE).filter(|other| *other != who && wanted(*other));
+            let others = self.model.people().filter(|other| *other != who && wanted(*other));
             others.map(|other| self.people[other].id().to_owned()).collect()
         };
         same("friends", seen.friends.keys().cloned().collect(), those(&|other| self.model.are_friends(who, other)))?;
@@ -94,6 +107,7 @@ impl Town {
             self.compare_view(room, view).map_err(|why| format!("room {room}: {why}"))?;
             let shown = listed.iter().find(|shown| shown["id"] == id.as_str()).unwrap_or(&Value::Null);
             same("unread count", &shown["unread_count"], &json!(self.model.unread(who, room)))?;
+            self.compare_edits(who, room).await.map_err(|why| format!("room {room}: {why}"))?;
             let last = self.model.rooms[room].messages.len().checked_sub(1).map(|last| &self.messages[room][last]);
             same("last message", &shown["last_message"]["id"], &json!(last))?;
         }
@@ -125,6 +139,25 @@ impl Town {
             });
             same("message", shown, &expected)?;
         }
+        for (name, message) in view.names.values().zip(&expected.messages) {
+            same("name", name.as_str(), self.shown_name(message.author))?;
+        }
+        Ok(())
+    }
+
+    /// Under which name somebody is shown where they have said or done something.
+    fn shown_name(&self, who: Who) -> &str {
+        if self.model.gone.contains(&who) { "(deleted)" } else { self.people[who].name() }
+    }
+
+    /// What messages said before: of those that were edited, and of those that were deleted, which say nothing any more.
+    async fn compare_edits(&self, who: Who, room: usize) -> Outcome {
+        let messages = self.model.rooms[room].messages.iter().zip(&self.messages[room]);
+        for (message, id) in messages.filter(|(message, _)| !message.edits.is_empty() || message.content.is_none()) {
+            let shown: Value = self.people[who].get(format!("/api/messages/{}/{id}", self.rooms[room])).await;
+            let edits = shown["edits"].as_array().into_iter().flatten().map(|edit| text(&edit["content"]));
+            same("edits", edits.collect(), message.edits.clone())?;
+        }
         Ok(())
     }
 
@@ -133,7 +166,7 @@ impl Town {
         let wait = Wait::new(format!("person {who} to see who is there"), self.patience);
         loop {
             let seen = self.presence(who).await?;
-            let expected: Vec<bool> = (0..PEOPLE).map(|other| self.model.sees_online(who, other)).collect();
+            let expected: Vec<bool> = self.model.people().map(|other| self.model.sees_online(who, other)).collect();
             if seen == expected {
                 return Ok(());
             }
@@ -141,17 +174,18 @@ impl Town {
         }
     }
 
-    /// Whom somebody sees to be there. Of whom a block lies between there is nothing to see, at once.
+    /// Whom of those who have an account somebody sees to be there. Of whom a block lies between there is nothing to see, at once.
     pub(crate) async fn presence(&self, who: Who) -> Result<Vec<bool>, String> {
         let ids: Vec<&str> = self.people.iter().map(Person::id).collect();
         let answer: Value = self.people[who].get(format!("/api/users/presence?user_ids={}", ids.join(","))).await;
         let shown = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let there = self.model.people().map(|other| self.people[other].id().to_owned());
         same(
             "whose presence is shown",
             shown.iter().map(|item| text(&item["user_id"])).collect::<Vec<_>>(),
-            ids.iter().map(|id| (*id).to_owned()).collect(),
+            there.collect(),
         )?;
-        for (other, item) in shown.iter().enumerate().filter(|(other, _)| self.model.are_hidden(who, *other)) {
+        for (other, item) in self.model.people().zip(shown).filter(|(other, _)| self.model.are_hidden(who, *other)) {
             let nothing = (&item["online"], &item["last_seen_at"]) == (&json!(false), &Value::Null);
             same(&format!("whether the presence of person {other} is hidden from person {who}"), nothing, true)?;
         }

@@ -13,8 +13,9 @@
 //!
 //! What follows from an answer by an event (notifications, presence, what chat knows of blocks, everything on streams) is awaited,
 //! and no wait is without an end; all else must be there with the answer. Steps whose outcome depends on whether an
-//! earlier event has come wait for it first. Not part of it: what depends on the time of day (limits, `muted_until`, typing), search of
-//! messages, pictures, sessions, and accounts that go; they have tests of their own.
+//! earlier event has come wait for it first. Some histories end with somebody's account going. Not part of it: what depends on
+//! the time of day (limits, `muted_until`, typing, `last_seen_at` but for its being told), search of messages, pictures and sessions;
+//! they have tests of their own.
 //!
 //! ```sh
 //! cargo test --locked --release -p plaza-test-model

@@ -7,18 +7,23 @@ use std::fmt::{Debug, Write};
 use plaza_test_support::{Event, Person};
 use serde_json::{Value, json};
 
+/// How many messages of a room are looked at at a time: few, so that pages are turned.
+const PAGE: usize = 7;
+
 /// A room, as somebody in it sees it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct View {
     pub(crate) name: Value,
     pub(crate) owner: Value,
     /// Up to which message each member has read.
     pub(crate) members: BTreeMap<String, u64>,
     pub(crate) messages: BTreeMap<u64, Value>,
+    /// Under which name each message is shown. No stream tells that one has gone: it is not compared with what was heard.
+    pub(crate) names: BTreeMap<u64, String>,
 }
 
 /// All that somebody sees and is told of.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Mirror {
     pub(crate) rooms: BTreeMap<String, View>,
     /// Their friends, with the presence of each.
@@ -29,6 +34,8 @@ pub struct Mirror {
     pub(crate) asked_by: BTreeMap<String, String>,
     pub(crate) notifications: BTreeMap<String, Value>,
     pub(crate) unread_notifications: u64,
+    /// Of whom notifications tell by name, and by which; not compared either.
+    pub(crate) tellers: Vec<(String, String)>,
 }
 
 impl Mirror {
@@ -45,6 +52,10 @@ impl Mirror {
         mirror.unread_notifications = number(&count["unread_count"]);
         for notification in person.all::<Value>("/api/notifications").await {
             mirror.notifications.insert(text(&notification["id"]), told(&notification));
+            let data = &notification["data"];
+            if data["username"].is_string() {
+                mirror.tellers.push((text(&data["user_id"]), text(&data["username"])));
+            }
         }
         for room in person.all::<Value>("/api/chat-rooms").await {
             mirror.look_into(person, &room).await;
@@ -72,7 +83,7 @@ impl Mirror {
         // They may be sent away between two looks.
         let mut after = 0;
         loop {
-            let path = format!("/api/messages/{id}?after={after}&limit=100");
+            let path = format!("/api/messages/{id}?after={after}&limit={PAGE}");
             let answer = person.client.get(path).answer().await;
             if answer.status != 200 {
                 self.rooms.remove(&id);
@@ -82,6 +93,7 @@ impl Mirror {
             for message in page["items"].as_array().into_iter().flatten() {
                 after = number(&message["seq"]);
                 view.messages.insert(after, essence(message));
+                view.names.insert(after, text(&message["username"]));
             }
             if page["next_cursor"].is_null() {
                 break;
@@ -242,9 +254,13 @@ fn there(presence: &Value) -> Value {
     json!({ "online": presence["online"], "last_seen_at": presence["last_seen_at"] })
 }
 
-/// What a notification says.
+/// What a notification says, but for the name of the one of whom it tells.
 fn told(notification: &Value) -> Value {
-    json!({ "kind": notification["kind"], "data": notification["data"], "read": notification["read_at"].is_string() })
+    let mut data = notification["data"].clone();
+    if let Some(data) = data.as_object_mut() {
+        data.remove("username");
+    }
+    json!({ "kind": notification["kind"], "data": data, "read": notification["read_at"].is_string() })
 }
 
 /// What of a message can change, and what says which it is.

@@ -88,6 +88,8 @@ pub struct Model {
     pub(crate) notifications: Vec<Notification>,
     /// Who holds a stream.
     pub(crate) online: BTreeSet<Who>,
+    /// Whose account is gone.
+    pub(crate) gone: BTreeSet<Who>,
 }
 
 impl Default for Model {
@@ -102,6 +104,7 @@ impl Default for Model {
             muted: BTreeSet::new(),
             notifications: (0..PEOPLE).map(welcome).collect(),
             online: (0..PEOPLE).collect(),
+            gone: BTreeSet::new(),
         }
     }
 }
@@ -453,6 +456,37 @@ impl Model {
     pub(crate) fn unread(&self, who: Who, room: usize) -> usize {
         let room = &self.rooms[room];
         room.messages.len() - room.read[&who]
+    }
+}
+
+/// Accounts that go.
+impl Model {
+    pub(crate) fn vanish(&mut self, who: Who) {
+        self.gone.insert(who);
+        self.online.remove(&who);
+        self.friends.retain(|(a, b)| *a != who && *b != who);
+        self.blocks.retain(|(a, b)| *a != who && *b != who);
+        for request in 0..self.requests.len() {
+            let Request { from, to, status, .. } = self.requests[request];
+            if status == Status::Pending && from == who {
+                self.end(request, Status::Cancelled);
+            } else if status == Status::Pending && to == who {
+                self.end(request, Status::Rejected);
+            }
+        }
+        for room in &mut self.rooms {
+            room.members.retain(|member| *member != who);
+            if room.owner == Some(who) {
+                room.owner = room.members.first().copied();
+            }
+        }
+        self.notifications.retain(|told| told.to != who);
+    }
+
+    /// Those who are there.
+    pub(crate) fn people(&self) -> impl Iterator<Item = Who> + use<> {
+        let gone = self.gone.clone();
+        (0..PEOPLE).filter(move |who| !gone.contains(who))
     }
 }
 

@@ -172,6 +172,7 @@ impl Town {
                 let answer = self.call(who, Method::POST, "/api/friends/blocks", Some(body)).await;
                 let expected = self.model.block(who, whom);
                 agree(&answer, expected)?;
+                self.presence(who).await?;
                 self.chat_will_hear(who, whom, expected == Ok(201)).await
             }
             Step::Unblock { who, whom } => {
@@ -480,6 +481,24 @@ impl Town {
         Ok(())
     }
 
+    /// Somebody deletes their account. It is the end of a history: nobody does anything after it.
+    ///
+    /// # Errors
+    /// What it was answered instead, or what was not there before.
+    pub async fn vanish(&mut self, who: Who) -> Outcome {
+        self.await_notifications().await?;
+        let password = json!({ "password": self.people[who].credentials.password });
+        let answer = self.call(who, Method::DELETE, "/api/profile/me", Some(password)).await;
+        agree(&answer, Ok(204))?;
+        self.streams[who] = None;
+        self.model.vanish(who);
+        // No stream tells that somebody who is blocked is gone, and with them the block.
+        for mirror in &mut self.mirrors {
+            mirror.blocks.remove(self.people[who].id());
+        }
+        Ok(())
+    }
+
     /// Hears what a stream has to say now. Whoever is away hears nothing.
     pub(crate) async fn listen(&mut self, who: Who) -> Outcome {
         while let Some(stream) = &mut self.streams[who] {
@@ -501,7 +520,7 @@ impl Town {
 
     /// Waits until everybody was told what follows from what was done so far: what it is may depend on what is done next.
     pub(crate) async fn await_notifications(&mut self) -> Outcome {
-        for who in 0..PEOPLE {
+        for who in self.model.people() {
             let expected = self.model.notifications_of(who);
             if self.told[who] == expected {
                 continue;

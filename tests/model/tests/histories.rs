@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use plaza_test_model::{Outcome, Step, Town};
+use plaza_test_model::{Outcome, PEOPLE, Step, Town};
 use plaza_test_support::{Client, PATIENCE, Plaza, Seed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::runtime::Runtime;
 
 /// How many histories: `PLAZA_MODEL_HISTORIES`, or this.
-const HISTORIES_DEFAULT: u32 = 300;
+const HISTORIES_DEFAULT: u32 = 200;
 
 /// The most steps of one.
 const STEPS_MAX: usize = 40;
@@ -39,7 +39,10 @@ fn histories() -> u32 {
         .map_or(HISTORIES_DEFAULT, |text| text.parse().expect("PLAZA_MODEL_HISTORIES is a number"))
 }
 
-async fn play(client: &Client, steps: &[Step], patience: Duration) -> Outcome {
+/// A history: what is done, and whose account goes at its end, if anybody's does.
+type History = (Vec<Step>, Option<usize>);
+
+async fn play(client: &Client, (steps, vanishes): &History, patience: Duration) -> Outcome {
     let mut town = Town::new(client, patience).await?;
     for (n, step) in steps.iter().enumerate() {
         town.play(*step).await.map_err(|why| format!("step {n}: {why}"))?;
@@ -48,13 +51,19 @@ async fn play(client: &Client, steps: &[Step], patience: Duration) -> Outcome {
         }
     }
     town.gather().await?;
-    town.compare().await.map_err(|why| format!("at the end: {why}"))
+    town.compare().await.map_err(|why| format!("at the end: {why}"))?;
+    if let Some(who) = vanishes {
+        town.vanish(*who).await?;
+        town.compare().await.map_err(|why| format!("with person {who} gone: {why}"))?;
+    }
+    Ok(())
 }
 
-fn history() -> impl Strategy<Value = Vec<Step>> {
+fn history() -> impl Strategy<Value = History> {
     let meetings = prop::collection::vec(Step::meeting(), 0..=MEETINGS_MAX);
     let steps = prop::collection::vec(Step::any(), 1..=STEPS_MAX - MEETINGS_MAX);
-    (meetings, steps).prop_map(|(meetings, steps)| [meetings, steps].concat())
+    let steps = (meetings, steps).prop_map(|(meetings, steps)| [meetings, steps].concat());
+    (steps, prop::option::weighted(0.3, 0..PEOPLE))
 }
 
 /// Plays many histories, one after another; what failed, as short as it could be made.
@@ -63,7 +72,7 @@ fn play_many(client: &Client, runtime: &Runtime, count: u32, seed: &[u8; 32], an
         Config { cases: count, max_shrink_time: SHORTENING_MS_MAX, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, seed));
     let failed = AtomicBool::new(false);
-    let outcome = runner.run(&history(), |steps| {
+    let outcome = runner.run(&history(), |history| {
         let shortening = failed.load(Ordering::Relaxed);
         // One failure is enough: the others stop.
         if !shortening && any_failed.load(Ordering::Relaxed) {
@@ -71,14 +80,15 @@ fn play_many(client: &Client, runtime: &Runtime, count: u32, seed: &[u8; 32], an
         }
         let patience = if shortening { PATIENCE_SHORTENING } else { PATIENCE };
         // A call that does not succeed panics: that fails the history, too.
-        let played = std::panic::AssertUnwindSafe(|| runtime.block_on(play(client, &steps, patience)));
+        let played = std::panic::AssertUnwindSafe(|| runtime.block_on(play(client, &history, patience)));
         let outcome =
             std::panic::catch_unwind(played).unwrap_or_else(|_| Err("a call failed, as said above".to_owned()));
-        outcome.map_err(|why| {
-            failed.store(true, Ordering::Relaxed);
-            any_failed.store(true, Ordering::Relaxed);
-            TestCaseError::fail(why)
-        })
+        let Err(why) = outcome else { return Ok(()) };
+        if !shortening && any_failed.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        failed.store(true, Ordering::Relaxed);
+        Err(TestCaseError::fail(why))
     });
     outcome.map_err(|failure| failure.to_string())
 }
