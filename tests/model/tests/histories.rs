@@ -68,8 +68,13 @@ fn history() -> impl Strategy<Value = History> {
 
 /// Plays many histories, one after another; what failed, as short as it could be made.
 fn play_many(client: &Client, runtime: &Runtime, count: u32, seed: &[u8; 32], any_failed: &AtomicBool) -> Outcome {
-    let config =
-        Config { cases: count, max_shrink_time: SHORTENING_MS_MAX, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: count,
+        max_shrink_time: SHORTENING_MS_MAX,
+        max_shrink_iters: u32::MAX,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, seed));
     let failed = AtomicBool::new(false);
     let outcome = runner.run(&history(), |history| {
