@@ -118,11 +118,9 @@ pub fn of_acceptance(request: &FriendRequest) -> Notice {
 
 /// Somebody wrote: a notice for everyone in the room but the one who wrote.
 pub fn of_message(message: &Message, participants: &[UserId]) -> Vec<Notice> {
-    let preview: Option<String> =
-        message.content.as_ref().map(|content| content.chars().take(PREVIEW_LENGTH_MAX).collect());
     let data = json!({
         "room_id": message.room_id, "message_id": message.id, "seq": message.seq,
-        "user_id": message.user_id, "username": message.username, "preview": preview,
+        "user_id": message.user_id, "username": message.username, "preview": preview(message),
     });
     let about =
         About { subject: Some(message.room_id.to_string()), seq: Some(message.seq), actor: Some(message.user_id) };
@@ -273,6 +271,24 @@ pub fn read(user_id: UserId, which: &Which, read_at: Timestamp, unread_count: u6
         Which::All => data["all"] = json!(true),
     }
     Event::new(Topic::NOTIFICATION, user_id, "plaza.notification.NotificationRead.v1", &data)
+}
+
+/// The beginning of what a message says; nothing once it is deleted.
+fn preview(message: &Message) -> Option<String> {
+    let content = message.content.as_ref()?;
+    let mut rest = content.chars();
+    let beginning: String = rest.by_ref().take(PREVIEW_LENGTH_MAX).collect();
+    if rest.next().is_none() {
+        return Some(beginning);
+    }
+    // The sign of what is left out takes a character's place.
+    Some(content.chars().take(PREVIEW_LENGTH_MAX - 1).chain(['…']).collect())
+}
+
+/// The data of a notification of a message, as the message is now.
+pub fn with_words_of(mut data: Value, message: &Message) -> Value {
+    data["preview"] = json!(preview(message));
+    data
 }
 
 /// The data of a notification without the name of somebody whose account is gone.

@@ -1,17 +1,21 @@
 //! What a batch of events does to the inboxes of those whom it is about.
 
 use crate::telling::Telling;
+use plaza_domain::chat::Message;
 use plaza_domain::id::{NotificationId, RoomId, UserId};
 use plaza_domain::notification::{self, Kind, MutedRoom, Notice, Notification};
 use plaza_domain::{Event, Problem, Timestamp};
 use plaza_kit::clock::{self, Fresh};
-use plaza_kit::store::Value;
+use plaza_kit::store::{Column, Value, placeholders};
 use plaza_kit::{Change, params};
 use plaza_notification::{Inbox, of_users};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The most notifications that lose the name of somebody whose account is gone in one statement's look.
 const NAMES_AT_ONCE_MAX: u32 = 500;
+
+/// The most people whose notifications of a message are changed in one statement.
+const CORRECTED_AT_ONCE_MAX: usize = 500;
 
 /// Does what these events ask for, in their order.
 pub(crate) async fn all(
@@ -23,9 +27,6 @@ pub(crate) async fn all(
     let told = notices.iter().flatten().map(|notice| notice.user_id);
     let readers = tellings.iter().filter_map(|telling| telling.reader());
     let users: BTreeSet<UserId> = told.chain(readers).collect();
-    if users.is_empty() {
-        return Ok(());
-    }
     let users = Vec::from_iter(users);
     let mut desk = Desk {
         change,
@@ -47,6 +48,10 @@ pub(crate) async fn all(
             Telling::Deletion(user) => desk.close(user.user_id).await?,
             Telling::Message(message) => {
                 desk.written.insert((message.user_id, message.room_id), message.seq);
+            }
+            Telling::Correction(message) => {
+                let participants = participants.get(&message.room_id).map_or(&[][..], Vec::as_slice);
+                desk.correct(message, participants).await?;
             }
             Telling::Request(_) | Telling::Acceptance(_) | Telling::Registration(_) => {}
         }
@@ -124,6 +129,23 @@ impl Desk<'_> {
         self.rows.push(row.to_vec());
         inbox.unread_count += 1;
         self.events.push(notification::sent(notice.user_id, &notification, inbox.unread_count));
+    }
+
+    /// A message says something else, or nothing any more: so does what those in the room were told of it.
+    async fn correct(&mut self, message: &Message, participants: &[UserId]) -> Result<(), Problem> {
+        self.write().await?;
+        for users in participants.chunks(CORRECTED_AT_ONCE_MAX) {
+            let of_message = format!("subject = ? AND seq = ? AND user_id IN ({})", placeholders(users.len()));
+            let key = || params![message.room_id, message.seq].into_iter().chain(users.iter().map(Column::to_value));
+            // All of them were told the same.
+            let sql = format!("SELECT data FROM notifications WHERE {of_message} LIMIT 1");
+            let Some(row) = self.change.query_one(&sql, &key().collect::<Vec<_>>()).await? else { continue };
+            let data = serde_json::from_str(&row.get::<String>(0)?).map_err(|_| Problem::internal())?;
+            let data = notification::with_words_of(data, message).to_string();
+            let sql = format!("UPDATE notifications SET data = ? WHERE {of_message}");
+            self.change.execute(&sql, &std::iter::once(data.to_value()).chain(key()).collect::<Vec<_>>()).await?;
+        }
+        Ok(())
     }
 
     /// A request was taken back: there is nothing to answer any more.

@@ -16,6 +16,7 @@ pub(crate) enum Telling {
     Acceptance(FriendRequest),
     Cancellation(FriendRequest),
     Message(Box<Message>),
+    Correction(Box<Message>),
     Reading(Reading),
     Registration(User),
     Deletion(UserDeleted),
@@ -42,6 +43,7 @@ impl Telling {
             "plaza.friend.FriendRequestAccepted.v1" => Some(Self::Acceptance(event.data()?)),
             "plaza.friend.FriendRequestCancelled.v1" => Some(Self::Cancellation(event.data()?)),
             "plaza.chat.MessageSent.v1" => Some(Self::Message(event.data()?)),
+            "plaza.chat.MessageEdited.v1" | "plaza.chat.MessageDeleted.v1" => Some(Self::Correction(event.data()?)),
             "plaza.chat.MessageRead.v1" => Some(Self::Reading(event.data()?)),
             "plaza.user.UserRegistered.v1" => Some(Self::Registration(event.data()?)),
             USER_DELETED => Some(Self::Deletion(event.data()?)),
@@ -51,7 +53,7 @@ impl Telling {
 
     /// The room whose participants must be known.
     pub(crate) fn room(&self) -> Option<RoomId> {
-        if let Self::Message(message) = self { Some(message.room_id) } else { None }
+        if let Self::Message(message) | Self::Correction(message) = self { Some(message.room_id) } else { None }
     }
 
     /// Whom it tells of something.
@@ -63,7 +65,7 @@ impl Telling {
                 notification::of_message(message, participants.get(&message.room_id).map_or(&[], Vec::as_slice))
             }
             Self::Registration(user) => vec![notification::of_registration(user)],
-            Self::Cancellation(_) | Self::Reading(_) | Self::Deletion(_) => Vec::new(),
+            Self::Correction(_) | Self::Cancellation(_) | Self::Reading(_) | Self::Deletion(_) => Vec::new(),
         }
     }
 
@@ -75,7 +77,7 @@ impl Telling {
             // Who writes has read what came before.
             Self::Message(message) => Some(message.user_id),
             Self::Deletion(user) => Some(user.user_id),
-            Self::Request(_) | Self::Acceptance(_) | Self::Registration(_) => None,
+            Self::Request(_) | Self::Acceptance(_) | Self::Correction(_) | Self::Registration(_) => None,
         }
     }
 }

@@ -119,6 +119,7 @@ cases! {
         notifications_come_in_pages
         readings_at_once_are_counted_once
         reading_a_room_reads_what_was_told_of_it
+        what_a_message_no_longer_says_is_not_told
         a_request_that_is_taken_back_is_no_news
         of_preferences_at_once_one_counts_whole
         nothing_is_left_of_a_deleted_account

@@ -47,12 +47,16 @@ async fn told(person: &Person) -> Vec<Notification> {
 
 /// An event by which `by` wrote to the room. It is made up, so that it comes where nothing brings events by itself, too.
 fn message(by: &Person, room: &Room, seq: u64, content: &str) -> Value {
+    message_event("chat.MessageSent", by, room, seq, content.into())
+}
+
+fn message_event(kind: &str, by: &Person, room: &Room, seq: u64, content: Value) -> Value {
     let data = json!({
         "id": SOMEBODY, "room_id": room.id, "seq": seq, "user_id": by.id(), "username": by.name(), "content": content,
         "message_type": "text", "client_message_id": null, "reply_to": null, "reactions": [],
         "created_at": "2026-01-31T09:30:00.000Z", "edited_at": null, "deleted": false,
     });
-    of_kind(&unique("event"), "chat.MessageSent", &data)
+    of_kind(&unique("event"), kind, &data)
 }
 
 /// How many are unread, when the welcome has come and was read.
@@ -194,6 +198,38 @@ pub(crate) async fn reading_a_room_reads_what_was_told_of_it(world: &World) {
     bring(world, &[message(&ben, &room, 9, "so it is")]).await;
     counted(&ben, 1).await;
     assert_eq!(told(&ben).await.len(), 8);
+}
+
+pub(crate) async fn what_a_message_no_longer_says_is_not_told(world: &World) {
+    let (anna, ben) = world.two().await;
+    settle(world, &ben).await;
+    let room = anna.group("one", &[&ben]).await;
+    let long = "가".repeat(101);
+    bring(
+        world,
+        &[message(&anna, &room, 1, "first"), message(&anna, &room, 2, "second"), message(&anna, &room, 3, &long)],
+    )
+    .await;
+    let previews = async || {
+        let told = told(&ben).await;
+        let mut previews: Vec<_> =
+            told.iter().map(|one| (one.data["seq"].clone(), one.data["preview"].clone())).collect();
+        previews.sort_by_key(|(seq, _)| seq.as_u64());
+        previews.into_iter().map(|(_, preview)| preview).collect::<Vec<Value>>()
+    };
+    let cut = format!("{}…", "가".repeat(99));
+    assert_eq!(previews().await, [json!("first"), json!("second"), json!(cut)]);
+    let edited = message_event("chat.MessageEdited", &anna, &room, 1, "changed".into());
+    let deleted = message_event("chat.MessageDeleted", &anna, &room, 2, Value::Null);
+    bring(world, &[edited, deleted]).await;
+    assert_eq!(previews().await, [json!("changed"), Value::Null, json!(cut)]);
+    counted(&ben, 3).await;
+    // What was never told, and what comes in the same batch.
+    let (new, gone) = (message(&anna, &room, 4, "in passing"), |seq| {
+        message_event("chat.MessageDeleted", &anna, &room, seq, Value::Null)
+    });
+    bring(world, &[gone(9), new, gone(4)]).await;
+    assert_eq!(previews().await[3], Value::Null);
 }
 
 pub(crate) async fn a_request_that_is_taken_back_is_no_news(world: &World) {
