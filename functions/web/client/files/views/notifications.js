@@ -30,7 +30,7 @@ export function notifications() {
 
 function row(notification) {
   const { id, kind, data, created_at, read_at } = notification;
-  const text = t(`notify_${kind}`, { name: nameOf(data.user_id, data.username), preview: data.preview });
+  const text = t(`notify_${kind}`, { name: nameOf(data.user_id, data.username), preview: data.preview ?? t("deleted_message") });
   const read = () => !read_at && actions.readNotifications([id]).catch(() => {});
   return h("li", {}, h("a", { href: target(notification), class: read_at ? null : "unread", onclick: read, "data-focus": "row" },
     kind === "welcome" ? h("span", { class: "avatar" }, h("span", { class: "hue-0" }, icon("chat")))
