@@ -290,11 +290,11 @@ impl Operation {
 
     /// Whoever brings events may. An event has an id of its own by which a repeat is known.
     pub(crate) fn by_events_key(self) -> Self {
-        self.as_good_twice().access(Access::EventsKey)
+        self.repeatable().access(Access::EventsKey)
     }
 
     /// It is as good done twice: it takes no `Idempotency-Key`.
-    pub(crate) fn as_good_twice(mut self) -> Self {
+    pub(crate) fn repeatable(mut self) -> Self {
         self.parameters.retain(|parameter| parameter.name != IDEMPOTENCY_KEY);
         self.refusals.remove(&422);
         self.refusals.insert(400, BTreeSet::from(UNREADABLE));

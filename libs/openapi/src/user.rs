@@ -239,7 +239,7 @@ fn profiles() -> Vec<Operation> {
             ),
         post("/api/users/me/heartbeat", "beat", "The caller is there")
             .about("For a minute. Whoever holds a stream is there without it.")
-            .as_good_twice()
+            .repeatable()
             .answers_nothing(204, "It is known."),
         get("/api/users/search", "searchUsers", "Finds users")
             .about("By the whole of an address, or by the beginning of a user name or display name.")

@@ -6,6 +6,7 @@
 //! PLAZA_FUZZ_CASES_MIN=N  fewer in all fail the test (default 10,000; on servers 1,000)
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,7 +42,7 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
     let schemathesis = folder().join("venv/bin/schemathesis");
     if !schemathesis.is_file() {
         assert!(std::env::var_os("PLAZA_REQUIRE_SERVERS").is_none(), "schemathesis is not there: scripts/fuzz install");
-        println!("skipped: fuzzing by schemathesis, which is not there (scripts/fuzz install)");
+        let _ = writeln!(io::stderr(), "skipped: fuzzing: schemathesis is not there (scripts/fuzz install)");
         return;
     }
     let plaza = tokio::task::spawn_blocking(|| {
@@ -79,7 +80,7 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
     for run in runs {
         let output = run.await.expect("it runs");
         let report = String::from_utf8_lossy(&output.stdout);
-        println!("{report}{}", String::from_utf8_lossy(&output.stderr));
+        eprintln!("{report}{}", String::from_utf8_lossy(&output.stderr));
         clean &= output.status.success();
         cases += count(&report, "generated");
     }
