@@ -111,6 +111,7 @@ impl fmt::Debug for HostSettings {
             .field("compiler", &self.compiler.is_some())
             .field("sqlite", &self.sqlite)
             .field("redis", &self.redis_url.is_some())
+            .field("key_value_ages", &self.key_value_ages)
             .field("places", &self.places)
             .field("mysql", &self.mysql)
             .finish()
