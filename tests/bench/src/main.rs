@@ -296,7 +296,9 @@ async fn under_load(arguments: &Arguments, plan: &Plan, plaza: &Plaza, outcome: 
     }
     memory(plaza, "after load", None, outcome);
     progress("reading back what was sent");
-    answered.iter_mut().for_each(|sum| *sum += pinned);
+    for sum in &mut answered {
+        *sum += pinned;
+    }
     match town.verify(&answered, unanswered).await {
         Ok(messages) => progress(&format!("all {messages} messages are there, seq without a gap")),
         Err(why) => outcome.faults.push(why),

@@ -85,7 +85,8 @@ def before_call(context, case, kwargs):
 
 def is_nothing(value):
     if isinstance(value, dict):
-        value = list(value.values())
+        # Of an object in a query the names are sent.
+        value = list(value)
     if isinstance(value, list):
         return all(is_nothing(part) for part in value)
     return value is None or value == ""
