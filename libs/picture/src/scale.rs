@@ -80,7 +80,7 @@ mod tests {
             DynamicImage::from(RgbImage::from_fn(side, side, |x, _| Rgb([colors[x as usize], 0, 0])))
         };
         let reds = |colors: &[u8], side| -> Vec<u8> {
-            square(&columns(colors), side).pixels().take(side as usize).map(|pixel| pixel.0[0]).collect()
+            square(&columns(colors), side).rows().next().unwrap().map(|pixel| pixel.0[0]).collect()
         };
         assert_eq!(reds(&[10, 20, 30, 40], 2), [15, 35]);
         // Each of two covers one and a half of three.
