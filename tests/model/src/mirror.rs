@@ -254,11 +254,13 @@ fn there(presence: &Value) -> Value {
     json!({ "online": presence["online"], "last_seen_at": presence["last_seen_at"] })
 }
 
-/// What a notification says, but for the name of the one of whom it tells.
+/// What a notification says, but for the name of the one of whom it tells, and the words of a message: that those have changed is
+/// told by the message's own events.
 fn told(notification: &Value) -> Value {
     let mut data = notification["data"].clone();
     if let Some(data) = data.as_object_mut() {
         data.remove("username");
+        data.remove("preview");
     }
     json!({ "kind": notification["kind"], "data": data, "read": notification["read_at"].is_string() })
 }
