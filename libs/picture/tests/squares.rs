@@ -2,7 +2,7 @@
 //! half is red with green above, and whose right half is blue.
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
-use plaza_picture::{Refused, SIDE_MAX, SIDES, squares};
+use plaza_picture::{Refused, SIDE_MAX, squares};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Cursor;
@@ -55,16 +55,16 @@ static ALLOCATOR: Counting = Counting;
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    picture.into().write_to(&mut bytes, format).unwrap();
+    picture.into().write_to(&mut bytes, format).expect("it can be encoded");
     bytes.into_inner()
 }
 
 fn shown(jpeg: &[u8]) -> RgbImage {
-    assert_eq!(image::guess_format(jpeg).unwrap(), ImageFormat::Jpeg);
-    image::load_from_memory(jpeg).unwrap().to_rgb8()
+    assert_eq!(image::guess_format(jpeg).ok(), Some(ImageFormat::Jpeg));
+    image::load_from_memory(jpeg).expect("a JPEG").to_rgb8()
 }
 
-fn is_near(pixel: &Rgb<u8>, wanted: [u8; 3], tolerance: u8) -> bool {
+fn is_near(pixel: Rgb<u8>, wanted: [u8; 3], tolerance: u8) -> bool {
     pixel.0.iter().zip(wanted).all(|(is, wanted)| is.abs_diff(wanted) <= tolerance)
 }
 
@@ -81,7 +81,7 @@ fn shows_the_scene(upload: &[u8], tolerance: u8, name: &str) {
             (3 * quarter, quarter, BLUE),
             (3 * quarter, 3 * quarter, BLUE),
         ] {
-            let pixel = picture.get_pixel(x, y);
+            let pixel = *picture.get_pixel(x, y);
             assert!(is_near(pixel, color, tolerance), "{name}: {pixel:?} at {x}, {y} of {side} is not {color:?}");
         }
     }
@@ -110,12 +110,12 @@ fn every_kind_is_shown_as_it_is_meant_to_be_seen() {
 fn sixteen_bits_and_transparency_are_understood() {
     let deep = image::ImageBuffer::from_pixel(90, 70, Rgba([60_000_u16, 10_000, 30_000, u16::MAX]));
     let [small, ..] = squares(&encoded(DynamicImage::ImageRgba16(deep), ImageFormat::Png)).unwrap();
-    assert!(is_near(shown(&small).get_pixel(30, 30), [233, 39, 117], 8));
+    assert!(is_near(*shown(&small).get_pixel(30, 30), [233, 39, 117], 8));
 
     let half = RgbaImage::from_pixel(90, 70, Rgba([0, 0, 0, 128]));
     for format in [ImageFormat::Png, ImageFormat::WebP] {
         let [small, ..] = squares(&encoded(half.clone(), format)).unwrap();
-        assert!(is_near(shown(&small).get_pixel(30, 30), [127; 3], 4), "transparent parts are white below");
+        assert!(is_near(*shown(&small).get_pixel(30, 30), [127; 3], 4), "transparent parts are white below");
     }
 }
 
