@@ -343,7 +343,7 @@ async fn topics(report: &mut Report, words: &cli::Kafka, infra: &Path) {
         match &topic.state {
             TopicState::Missing => report.fail(name, topic, "run plaza topics create"),
             state if !state.is_usable() => {
-                report.fail(name, topic, "give it the partitions that it needs, or make it anew")
+                report.fail(name, topic, "give it the partitions that it needs, or make it anew");
             }
             _ => report.warn(name, topic.to_string(), "it can be used as it is; was it meant to differ?"),
         }

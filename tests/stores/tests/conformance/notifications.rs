@@ -47,10 +47,10 @@ async fn told(person: &Person) -> Vec<Notification> {
 
 /// An event by which `by` wrote to the room. It is made up, so that it comes where nothing brings events by itself, too.
 fn message(by: &Person, room: &Room, seq: u64, content: &str) -> Value {
-    message_event("chat.MessageSent", by, room, seq, content.into())
+    message_event("chat.MessageSent", by, room, seq, Some(content))
 }
 
-fn message_event(kind: &str, by: &Person, room: &Room, seq: u64, content: Value) -> Value {
+fn message_event(kind: &str, by: &Person, room: &Room, seq: u64, content: Option<&str>) -> Value {
     let data = json!({
         "id": SOMEBODY, "room_id": room.id, "seq": seq, "user_id": by.id(), "username": by.name(), "content": content,
         "message_type": "text", "client_message_id": null, "reply_to": null, "reactions": [],
@@ -219,15 +219,14 @@ pub(crate) async fn what_a_message_no_longer_says_is_not_told(world: &World) {
     };
     let cut = format!("{}…", "가".repeat(99));
     assert_eq!(previews().await, [json!("first"), json!("second"), json!(cut)]);
-    let edited = message_event("chat.MessageEdited", &anna, &room, 1, "changed".into());
-    let deleted = message_event("chat.MessageDeleted", &anna, &room, 2, Value::Null);
+    let edited = message_event("chat.MessageEdited", &anna, &room, 1, Some("changed"));
+    let deleted = message_event("chat.MessageDeleted", &anna, &room, 2, None);
     bring(world, &[edited, deleted]).await;
     assert_eq!(previews().await, [json!("changed"), Value::Null, json!(cut)]);
     counted(&ben, 3).await;
     // What was never told, and what comes in the same batch.
-    let (new, gone) = (message(&anna, &room, 4, "in passing"), |seq| {
-        message_event("chat.MessageDeleted", &anna, &room, seq, Value::Null)
-    });
+    let (new, gone) =
+        (message(&anna, &room, 4, "in passing"), |seq| message_event("chat.MessageDeleted", &anna, &room, seq, None));
     bring(world, &[gone(9), new, gone(4)]).await;
     assert_eq!(previews().await[3], Value::Null);
 }
