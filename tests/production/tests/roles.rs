@@ -80,7 +80,7 @@ async fn the_parts_make_one_plaza() {
     let mut site = site;
     let online = async |who: &Person, online: bool| {
         eventually(PATIENCE, if online { "online" } else { "offline" }, async || {
-            let answer: serde_json::Value = minji.get(format!("/api/users/presence?user_ids={}", who.id())).await;
+            let answer: Value = minji.get(format!("/api/users/presence?user_ids={}", who.id())).await;
             (answer["items"][0]["online"] == online).then_some(())
         })
         .await;
@@ -181,7 +181,8 @@ fn the_doctor_looks_at_the_servers() {
     let servers = servers();
     let (kafka, redis, here) = (servers.kafka.brokers(), servers.redis.url(), ["--listen", "127.0.0.1:0"]);
     let words = |base| [&["doctor", "--mysql", base, "--kafka", kafka, "--redis", redis][..], &here].concat();
-    let healthy = done(&words(&servers.mysql()));
+    let mysql = servers.mysql();
+    let healthy = done(&words(&mysql));
     for name in ["database user", "database chat", "database clock", "key-value", "topics"] {
         let found = |line: &str| line.starts_with("ok ") && line.contains(&format!("  {name} "));
         assert!(healthy.lines().any(found), "{name} is not ok: {healthy}");
