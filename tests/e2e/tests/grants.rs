@@ -97,59 +97,9 @@ async fn every_grant_is_used_and_none_is_missing() {
     let mut junho = Caller::new(&plaza, Credentials::unique("junho")).await;
     let third = Person::new(&plaza.client(), "third").await;
     let junho_id = junho.person.id().to_owned();
-    // Both ways to log in are one component; the form is the other one's.
-    let form = [("username", minji.person.name()), ("password", &minji.person.credentials.password)];
-    let _ = plaza.client().post("/api/auth/login").form(&form).answer().await.is(200);
-    // Only where there is no account, a password is hashed anew.
-    let nobody = [("username", "nobody"), ("password", "nothing at all")];
-    let _ = plaza.client().post("/api/auth/login").form(&nobody).answer().await.is(401);
-    // Answers that are secrets are stored sealed for whoever may have to repeat the request.
-    let keyed = async |path: &str, body: Value, status| {
-        let answer = plaza.client().post(path).json(&body).header("idempotency-key", path).answer().await;
-        answer.is(status).read::<Value>()
-    };
-    let fourth = Credentials::unique("fourth");
-    keyed("/api/auth/register", fourth.registration(), 201).await;
-    let tokens = keyed("/api/auth/login/json", fourth.login(), 200).await;
-    keyed("/api/auth/refresh", json!({ "refresh_token": tokens["refresh_token"] }), 200).await;
-    let leaving = plaza.client().with_token(tokens["access_token"].as_str().unwrap()).delete("/api/profile/me");
-    let _ = leaving.json(&json!({ "password": fourth.password })).answer().await.is(204);
-
-    let other = minji.person.on_another_device().await;
-    let sessions = minji.get("/api/auth/sessions").await;
-    let newest = sessions["items"][0]["id"].as_str().unwrap();
-    minji.call(Method::DELETE, &format!("/api/auth/sessions/{newest}"), None, 204).await;
-    other.client.get("/api/profile/me").answer().await.unauthorized();
-    let password = json!({ "current_password": minji.person.credentials.password, "new_password": "another horse" });
-    minji.call(Method::PUT, "/api/auth/password", Some(password), 204).await;
-    minji.get("/api/profile/me").await;
-    let mut export = "/api/profile/me/export".to_owned();
-    while let Some(cursor) = minji.get(&export).await["next_cursor"].as_str() {
-        export = format!("/api/profile/me/export?cursor={cursor}");
-    }
-    minji.get(&format!("/api/profile/{junho_id}")).await;
-    minji.call(Method::DELETE, "/api/profile/me/image", None, 204).await;
-    plaza.client().get(format!("/api/profile/{junho_id}/image")).answer().await.problem(404, "not_found");
-    minji.get(&format!("/api/users?user_ids={junho_id}")).await;
-    minji.get("/api/users/search?q=ju").await;
-    minji.get(&format!("/api/users/presence?user_ids={junho_id}")).await;
-    minji.call(Method::POST, "/api/users/me/heartbeat", None, 204).await;
-
-    let asked = minji.post("/api/friends/request", json!({ "target_user_id": junho_id }), 201).await;
-    junho.get("/api/friends/requests").await;
-    junho.post(&format!("/api/friends/requests/{}/accept", asked["id"].as_str().unwrap()), json!({}), 200).await;
-    minji.get("/api/friends").await;
-    let asked: Value = third.request(&minji.person).await.ok(201);
-    minji.post(&format!("/api/friends/requests/{}/reject", asked["id"].as_str().unwrap()), json!({}), 200).await;
-
-    let asked = minji.post("/api/friends/request", json!({ "target_user_id": third.id() }), 201).await;
-    let request = format!("/api/friends/requests/{}", asked["id"].as_str().unwrap());
-    minji.call(Method::DELETE, &request, None, 204).await;
-    minji.get("/api/friends/search?q=ju").await;
-    minji.post("/api/friends/blocks", json!({ "user_id": third.id() }), 201).await;
-    minji.get("/api/friends/blocks").await;
-    minji.call(Method::DELETE, &format!("/api/friends/blocks/{}", third.id()), None, 204).await;
-    minji.call(Method::DELETE, &format!("/api/friends/{junho_id}"), None, 204).await;
+    log_in(&plaza, &minji).await;
+    profiles(&plaza, &mut minji, &junho_id).await;
+    friends(&mut minji, &mut junho, &third).await;
 
     let room =
         minji.post("/api/chat-rooms", json!({ "room_type": "direct", "participant_ids": [junho_id] }), 201).await;
@@ -193,6 +143,72 @@ async fn every_grant_is_used_and_none_is_missing() {
     let _ = plaza.client().get("/ready").answer().await.is(200);
     minji.call(Method::POST, "/api/auth/logout", None, 204).await;
 
+    grants_are_as_they_are_used(&plaza).await;
+}
+
+async fn log_in(plaza: &Plaza, minji: &Caller) {
+    // Both ways to log in are one component; the form is the other one's.
+    let form = [("username", minji.person.name()), ("password", &minji.person.credentials.password)];
+    let _ = plaza.client().post("/api/auth/login").form(&form).answer().await.is(200);
+    // Only where there is no account, a password is hashed anew.
+    let nobody = [("username", "nobody"), ("password", "nothing at all")];
+    let _ = plaza.client().post("/api/auth/login").form(&nobody).answer().await.is(401);
+    // Answers that are secrets are stored sealed for whoever may have to repeat the request.
+    let keyed = async |path: &str, body: Value, status| {
+        let answer = plaza.client().post(path).json(&body).header("idempotency-key", path).answer().await;
+        answer.is(status).read::<Value>()
+    };
+    let fourth = Credentials::unique("fourth");
+    keyed("/api/auth/register", fourth.registration(), 201).await;
+    let tokens = keyed("/api/auth/login/json", fourth.login(), 200).await;
+    keyed("/api/auth/refresh", json!({ "refresh_token": tokens["refresh_token"] }), 200).await;
+    let leaving = plaza.client().with_token(tokens["access_token"].as_str().unwrap()).delete("/api/profile/me");
+    let _ = leaving.json(&json!({ "password": fourth.password })).answer().await.is(204);
+}
+
+/// Their own account, and how they see others.
+async fn profiles(plaza: &Plaza, minji: &mut Caller, junho_id: &str) {
+    let other = minji.person.on_another_device().await;
+    let sessions = minji.get("/api/auth/sessions").await;
+    let newest = sessions["items"][0]["id"].as_str().unwrap();
+    minji.call(Method::DELETE, &format!("/api/auth/sessions/{newest}"), None, 204).await;
+    other.client.get("/api/profile/me").answer().await.unauthorized();
+    let password = json!({ "current_password": minji.person.credentials.password, "new_password": "another horse" });
+    minji.call(Method::PUT, "/api/auth/password", Some(password), 204).await;
+    minji.get("/api/profile/me").await;
+    let mut export = "/api/profile/me/export".to_owned();
+    while let Some(cursor) = minji.get(&export).await["next_cursor"].as_str() {
+        export = format!("/api/profile/me/export?cursor={cursor}");
+    }
+    minji.get(&format!("/api/profile/{junho_id}")).await;
+    minji.call(Method::DELETE, "/api/profile/me/image", None, 204).await;
+    plaza.client().get(format!("/api/profile/{junho_id}/image")).answer().await.problem(404, "not_found");
+    minji.get(&format!("/api/users?user_ids={junho_id}")).await;
+    minji.get("/api/users/search?q=ju").await;
+    minji.get(&format!("/api/users/presence?user_ids={junho_id}")).await;
+    minji.call(Method::POST, "/api/users/me/heartbeat", None, 204).await;
+}
+
+async fn friends(minji: &mut Caller, junho: &mut Caller, third: &Person) {
+    let junho_id = junho.person.id().to_owned();
+    let asked = minji.post("/api/friends/request", json!({ "target_user_id": junho_id }), 201).await;
+    junho.get("/api/friends/requests").await;
+    junho.post(&format!("/api/friends/requests/{}/accept", asked["id"].as_str().unwrap()), json!({}), 200).await;
+    minji.get("/api/friends").await;
+    let asked: Value = third.request(&minji.person).await.ok(201);
+    minji.post(&format!("/api/friends/requests/{}/reject", asked["id"].as_str().unwrap()), json!({}), 200).await;
+
+    let asked = minji.post("/api/friends/request", json!({ "target_user_id": third.id() }), 201).await;
+    let request = format!("/api/friends/requests/{}", asked["id"].as_str().unwrap());
+    minji.call(Method::DELETE, &request, None, 204).await;
+    minji.get("/api/friends/search?q=ju").await;
+    minji.post("/api/friends/blocks", json!({ "user_id": third.id() }), 201).await;
+    minji.get("/api/friends/blocks").await;
+    minji.call(Method::DELETE, &format!("/api/friends/blocks/{}", third.id()), None, 204).await;
+    minji.call(Method::DELETE, &format!("/api/friends/{junho_id}"), None, 204).await;
+}
+
+async fn grants_are_as_they_are_used(plaza: &Plaza) {
     let metrics = plaza.client().get("/metrics").answer().await.is(200);
     let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
     let of = |name: &'static str| metrics.lines().filter(move |line| line.starts_with(name));
