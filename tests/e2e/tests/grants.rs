@@ -146,6 +146,10 @@ async fn every_grant_is_used_and_none_is_missing() {
     grants_are_as_they_are_used(&plaza).await;
 }
 
+fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
 async fn log_in(plaza: &Plaza, minji: &Caller) {
     // Both ways to log in are one component; the form is the other one's.
     let form = [("username", minji.person.name()), ("password", &minji.person.credentials.password)];
@@ -162,7 +166,7 @@ async fn log_in(plaza: &Plaza, minji: &Caller) {
     keyed("/api/auth/register", fourth.registration(), 201).await;
     let tokens = keyed("/api/auth/login/json", fourth.login(), 200).await;
     keyed("/api/auth/refresh", json!({ "refresh_token": tokens["refresh_token"] }), 200).await;
-    let leaving = plaza.client().with_token(tokens["access_token"].as_str().unwrap()).delete("/api/profile/me");
+    let leaving = plaza.client().with_token(text(&tokens["access_token"])).delete("/api/profile/me");
     let _ = leaving.json(&json!({ "password": fourth.password })).answer().await.is(204);
 }
 
@@ -170,7 +174,7 @@ async fn log_in(plaza: &Plaza, minji: &Caller) {
 async fn profiles(plaza: &Plaza, minji: &mut Caller, junho_id: &str) {
     let other = minji.person.on_another_device().await;
     let sessions = minji.get("/api/auth/sessions").await;
-    let newest = sessions["items"][0]["id"].as_str().unwrap();
+    let newest = text(&sessions["items"][0]["id"]);
     minji.call(Method::DELETE, &format!("/api/auth/sessions/{newest}"), None, 204).await;
     other.client.get("/api/profile/me").answer().await.unauthorized();
     let password = json!({ "current_password": minji.person.credentials.password, "new_password": "another horse" });
@@ -193,13 +197,13 @@ async fn friends(minji: &mut Caller, junho: &mut Caller, third: &Person) {
     let junho_id = junho.person.id().to_owned();
     let asked = minji.post("/api/friends/request", json!({ "target_user_id": junho_id }), 201).await;
     junho.get("/api/friends/requests").await;
-    junho.post(&format!("/api/friends/requests/{}/accept", asked["id"].as_str().unwrap()), json!({}), 200).await;
+    junho.post(&format!("/api/friends/requests/{}/accept", text(&asked["id"])), json!({}), 200).await;
     minji.get("/api/friends").await;
     let asked: Value = third.request(&minji.person).await.ok(201);
-    minji.post(&format!("/api/friends/requests/{}/reject", asked["id"].as_str().unwrap()), json!({}), 200).await;
+    minji.post(&format!("/api/friends/requests/{}/reject", text(&asked["id"])), json!({}), 200).await;
 
     let asked = minji.post("/api/friends/request", json!({ "target_user_id": third.id() }), 201).await;
-    let request = format!("/api/friends/requests/{}", asked["id"].as_str().unwrap());
+    let request = format!("/api/friends/requests/{}", text(&asked["id"]));
     minji.call(Method::DELETE, &request, None, 204).await;
     minji.get("/api/friends/search?q=ju").await;
     minji.post("/api/friends/blocks", json!({ "user_id": third.id() }), 201).await;
@@ -210,7 +214,7 @@ async fn friends(minji: &mut Caller, junho: &mut Caller, third: &Person) {
 
 async fn grants_are_as_they_are_used(plaza: &Plaza) {
     let metrics = plaza.client().get("/metrics").answer().await.is(200);
-    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    let metrics = String::from_utf8(metrics.body.to_vec()).expect("text");
     let of = |name: &'static str| metrics.lines().filter(move |line| line.starts_with(name));
     let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap();
     // A component has its database in two places, and uses the one that it is told to.
