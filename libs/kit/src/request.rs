@@ -84,7 +84,7 @@ impl Request {
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
         let query = self.inner.uri().query().unwrap_or_default();
         let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(key, _)| key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
+        pairs.find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value)
     }
 
     /// A query parameter of a certain form; 422 where it is not of it.
@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(request.query("q").as_deref(), Some("민 ji"));
         assert_eq!(request.page::<u64>().unwrap(), (7, None));
         assert_eq!(request.query("empty"), None);
+        assert_eq!(self::request("/?a=&a=1", "", "").query("a").as_deref(), Some("1"));
         assert_eq!(request.query_as::<u64>("q", "a number").unwrap_err().status, 422);
     }
 }

@@ -216,7 +216,7 @@ async fn grants_are_as_they_are_used(plaza: &Plaza) {
     let metrics = plaza.client().get("/metrics").answer().await.is(200);
     let metrics = String::from_utf8(metrics.body.to_vec()).expect("text");
     let of = |name: &'static str| metrics.lines().filter(move |line| line.starts_with(name));
-    let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).unwrap();
+    let count = |line: &str| line.rsplit(' ').next().and_then(|count| count.parse::<f64>().ok()).expect("a number");
     // A component has its database in two places, and uses the one that it is told to.
     let elsewhere = match plaza.stack() {
         Stack::Embedded => "name=\"mysql://",
