@@ -147,6 +147,7 @@ fn topics_are_made_and_checked_against_the_contract() {
     let check = |arguments: &[&str]| {
         let mut command = Command::new(binary());
         command.args(arguments).args(["--from", &elsewhere]).env("SPIN_VARIABLE_GRIP_KEY", "a key of some length");
+        command.env("SPIN_VARIABLE_EVENTS_KEY", "another key of some length");
         let output = command.stdin(Stdio::null()).output().expect("plaza is there");
         (
             output.status.code(),
