@@ -4,20 +4,3 @@ try {
 } catch {
   // Storage is switched off: the system's colours.
 }
-
-// A file of the page did not come: too many from one address asked for theirs, or the server is being replaced. Once more in a while;
-// those that came are kept by the browser.
-const AGAIN_MS = 5_000;
-
-function comeAgain() {
-  fetch("/", { method: "HEAD", cache: "no-store" }).then((answer) => (answer.ok ? location.reload() : later()), later);
-}
-
-const later = () => setTimeout(comeAgain, AGAIN_MS * (1 + Math.random() / 2));
-
-let isLate = false;
-addEventListener("error", ({ target }) => {
-  if (isLate || !["SCRIPT", "LINK"].includes(target.tagName)) return;
-  isLate = true;
-  later();
-}, true);
