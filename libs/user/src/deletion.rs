@@ -1,15 +1,14 @@
 //! The end of an account.
 
 use crate::confirmation::{self, Account};
-use crate::session;
+use crate::{presence, session};
 use plaza_domain::id::{SessionId, UserId};
 use plaza_domain::user::{UserDeleted, deleted};
 use plaza_kit::{Change, Problem, clock, params};
 
 /// What the context keeps of a user, in the order in which it goes: what belongs to something before that to which it belongs.
-const EVERYTHING_OF_A_USER: [&str; 5] = [
+const EVERYTHING_OF_A_USER: [&str; 4] = [
     "DELETE FROM profile_images WHERE user_id = ?",
-    "DELETE FROM idempotency_keys WHERE scope = ?",
     "DELETE FROM refresh_tokens WHERE session_id IN (SELECT id FROM sessions WHERE user_id = ?)",
     "DELETE FROM sessions WHERE user_id = ?",
     "DELETE FROM users WHERE id = ?",
@@ -20,6 +19,8 @@ const EVERYTHING_OF_A_USER: [&str; 5] = [
 pub async fn delete(change: &Change<'_>, user: UserId, account: &Account) -> Result<Vec<SessionId>, Problem> {
     confirmation::lock(change, user, account).await?;
     let ended = session::revoke_all_but(change, user, None).await?;
+    presence::forget(change, user).await?;
+    change.forget_answers(user).await?;
     for sql in EVERYTHING_OF_A_USER {
         change.execute(sql, &params![user]).await?;
     }

@@ -206,6 +206,7 @@ pub(crate) async fn changes_of_a_profile_at_once_are_all_made(world: &World) {
 pub(crate) async fn an_account_is_deleted_once_and_its_name_is_free(world: &World) {
     let anna = world.person("anna").await;
     let phone = anna.on_another_device().await;
+    let _ = anna.client.post("/api/users/me/heartbeat").answer().await.is(204);
     let delete = |person: &Person| {
         person.client.delete("/api/profile/me").json(&json!({ "password": anna.credentials.password }))
     };
@@ -224,7 +225,15 @@ pub(crate) async fn an_account_is_deleted_once_and_its_name_is_free(world: &Worl
             mariadb.sql("user", &sql)[0][0].clone()
         };
         assert_eq!((told("UserDeleted").as_str(), told("SessionRevoked").as_str()), ("1", "2"));
-        for (table, column) in [("users", "id"), ("sessions", "user_id")] {
+        assert_eq!(told("UserOnlineStatusChanged"), "2", "that she was there, and that she no longer is");
+        let everything = [
+            ("users", "id"),
+            ("sessions", "user_id"),
+            ("presences", "user_id"),
+            ("presence_holds", "user_id"),
+            ("idempotency_keys", "scope"),
+        ];
+        for (table, column) in everything {
             let left = mariadb.sql("user", &format!("SELECT COUNT(*) FROM {table} WHERE {column} = '{}'", anna.id()));
             assert_eq!(left[0][0], "0", "{table}");
         }
