@@ -62,7 +62,7 @@ fn receives(route: &'static str, id: &'static str, summary: &'static str, exampl
             "specversion": { "examples": ["1.0"] },
             "source": { "examples": ["/plaza/friend"] },
             "time": { "examples": [AT] },
-            "id": { "type": "string", "minLength": 1, "maxLength": 255 },
+            "id": { "type": "string", "minLength": 1, "maxLength": 255, "description": "At most 255 bytes of UTF-8." },
             "type": { "type": "string" },
             "data": {},
         },

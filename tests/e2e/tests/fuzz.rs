@@ -4,6 +4,7 @@
 //!
 //! PLAZA_FUZZ_EXAMPLES=N   so many requests of each operation and phase (default 140; on servers, which answer the same, 20)
 //! PLAZA_FUZZ_CASES_MIN=N  fewer in all fail the test (default 10,000; on servers 1,000)
+//! PLAZA_FUZZ_SEED=N       where chance begins (default 1, so that a change is blamed only for what it did; another finds more)
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -59,6 +60,7 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
         Stack::Servers(_) => (20, 1_000),
     };
     let examples = setting("PLAZA_FUZZ_EXAMPLES", examples);
+    let seed = setting("PLAZA_FUZZ_SEED", 1).to_string();
     let run = |part: [&str; 2]| {
         let mut command = Command::new(&schemathesis);
         command
@@ -66,7 +68,7 @@ async fn nothing_is_answered_that_the_document_does_not_allow() {
             .args(["--config-file", "schemathesis.toml", "run", "--no-color", "--continue-on-failure"])
             .args(["--suppress-health-check", "all", "--url", &plaza.url()])
             .args(part)
-            .args(["--max-examples", &examples.to_string()])
+            .args(["--max-examples", &examples.to_string(), "--seed", &seed])
             .arg(&document)
             .env("PLAZA_FUZZ_URL", plaza.url())
             .env("PLAZA_FUZZ_TOKEN", town.real("minji-access-token"))
