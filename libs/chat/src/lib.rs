@@ -8,7 +8,7 @@ pub use blocks::{between, block, unblock};
 pub use leave::{close, forget, take_out};
 pub use position::Position;
 
-use plaza_domain::chat::{Message, MessageType, Participant, Reaction, Room, RoomType, Standing};
+use plaza_domain::chat::{Edit, Message, MessageType, Participant, Reaction, Room, RoomType, Standing};
 use plaza_domain::id::{MessageId, RoomId, UserId};
 use plaza_kit::store::{Column, Source, placeholders};
 use plaza_kit::{Change, Problem, Row, params};
@@ -43,6 +43,24 @@ pub fn message(row: &Row) -> Result<Message, Problem> {
         edited_at: row.get(10)?,
         deleted: row.get::<Option<i64>>(11)?.is_some(),
     })
+}
+
+/// What these messages said before they were edited, the oldest first.
+pub async fn edits(source: &impl Source, messages: &[MessageId]) -> Result<HashMap<MessageId, Vec<Edit>>, Problem> {
+    let mut edits: HashMap<MessageId, Vec<Edit>> = HashMap::new();
+    if messages.is_empty() {
+        return Ok(edits);
+    }
+    let sql = format!(
+        "SELECT message_id, content, replaced_at FROM message_edits WHERE message_id IN ({}) ORDER BY message_id, number",
+        placeholders(messages.len())
+    );
+    let params: Vec<_> = messages.iter().map(Column::to_value).collect();
+    for row in source.query(&sql, &params).await? {
+        let edit = Edit { content: row.get(1)?, replaced_at: row.get(2)? };
+        edits.entry(row.get(0)?).or_default().push(edit);
+    }
+    Ok(edits)
 }
 
 /// Reactions, as [`message`] reads them.

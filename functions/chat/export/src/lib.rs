@@ -2,14 +2,12 @@
 //! in those and in others, with what it said before it was edited.
 
 use plaza_chat::{MESSAGE_COLUMNS, PARTICIPANT_COLUMNS};
-use plaza_domain::chat::{Edit, Message, MessageDetail};
+use plaza_domain::chat::{Message, MessageDetail};
 use plaza_domain::export::{Entry, Position};
 use plaza_domain::id::{MessageId, UserId};
 use plaza_kit::exports::{self, Section};
-use plaza_kit::store::{Column, placeholders};
 use plaza_kit::{Database, Problem, Reply, Request, Row, params};
 use serde_json::{Value, json};
-use std::collections::HashMap;
 
 plaza_kit::function!(handle);
 
@@ -51,7 +49,7 @@ async fn messages(database: &Database, user: UserId, after: &str, count: u32) ->
     let messages = rows.iter().map(plaza_chat::message).collect::<Result<Vec<_>, _>>()?;
     let edited: Vec<MessageId> =
         messages.iter().filter(|message| message.edited_at.is_some()).map(|message| message.id).collect();
-    let mut edits = edits(database, &edited).await?;
+    let mut edits = plaza_chat::edits(database, &edited).await?;
     let entry = |mut message: Message| {
         // What others answered with a picture of a smile is theirs.
         message.reactions.clear();
@@ -59,21 +57,4 @@ async fn messages(database: &Database, user: UserId, after: &str, count: u32) ->
         Ok((message.id.to_string(), Entry::new("message", &MessageDetail { message, edits })?))
     };
     messages.into_iter().map(entry).collect()
-}
-
-async fn edits(database: &Database, messages: &[MessageId]) -> Result<HashMap<MessageId, Vec<Edit>>, Problem> {
-    let mut edits: HashMap<MessageId, Vec<Edit>> = HashMap::new();
-    if messages.is_empty() {
-        return Ok(edits);
-    }
-    let sql = format!(
-        "SELECT message_id, content, replaced_at FROM message_edits WHERE message_id IN ({}) ORDER BY message_id, number",
-        placeholders(messages.len())
-    );
-    let params: Vec<_> = messages.iter().map(Column::to_value).collect();
-    for row in database.query(&sql, &params).await? {
-        let edit = Edit { content: row.get(1)?, replaced_at: row.get(2)? };
-        edits.entry(row.get(0)?).or_default().push(edit);
-    }
-    Ok(edits)
 }

@@ -31,14 +31,9 @@ async fn detail(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
     );
     let row = database.query_one(&sql, &params![room, caller.user_id, id]).await?.ok_or_else(Problem::not_found)?;
     let message = plaza_chat::message(&row)?;
-    let edits = if message.edited_at.is_some() { edits(&database, id).await? } else { Vec::new() };
+    let edited: &[MessageId] = if message.edited_at.is_some() { &[id] } else { &[] };
+    let edits = plaza_chat::edits(&database, edited).await?.remove(&id).unwrap_or_default();
     reply::json(200, &MessageDetail { message, edits })
-}
-
-async fn edits(database: &Database, id: MessageId) -> Result<Vec<Edit>, Problem> {
-    let sql = "SELECT content, replaced_at FROM message_edits WHERE message_id = ? ORDER BY number";
-    let rows = database.query(sql, &params![id]).await?;
-    rows.iter().map(|row| Ok(Edit { content: row.get(0)?, replaced_at: row.get(1)? })).collect()
 }
 
 async fn edit(request: &Request, caller: &Caller) -> Result<Reply, Problem> {
