@@ -32,13 +32,6 @@ pub struct Position {
     pub after: String,
 }
 
-impl Position {
-    /// The position that a cursor of an export stands for; the beginning, where there is none.
-    pub fn of(cursor: Option<&str>) -> Result<Self, Problem> {
-        cursor.map_or_else(|| Ok(Self::default()), page::decode)
-    }
-}
-
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.section, self.after)
@@ -54,15 +47,14 @@ impl std::str::FromStr for Position {
     }
 }
 
-/// A page of an export whose sections are read by `read`: of a section, after a key, so many entries in the order of their keys, each
+/// A page of an export, from a position on, whose sections are read by `read`: of a section, after a key, so many entries in the order of their keys, each
 /// with its key.
 pub async fn page(
     sections: usize,
-    cursor: Option<&str>,
+    mut position: Position,
     limit: u32,
     read: impl AsyncFn(Position, u32) -> Result<Vec<(String, Entry)>, Problem>,
 ) -> Result<Page<Entry>, Problem> {
-    let mut position = Position::of(cursor)?;
     let mut items = Vec::new();
     while position.section < sections {
         let wanted = limit as usize - items.len();
@@ -94,7 +86,8 @@ mod tests {
             let keys = sections[position.section].iter().filter(|key| **key > position.after.as_str());
             keys.take(count as usize).map(|key| Ok(((*key).to_owned(), Entry::new(key, &1)?))).collect()
         };
-        let mut reading = pin!(page(sections.len(), cursor, limit, read));
+        let position = cursor.map(|cursor| page::decode(cursor).unwrap()).unwrap_or_default();
+        let mut reading = pin!(page(sections.len(), position, limit, read));
         match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(page) => page.unwrap(),
             Poll::Pending => panic!("there is nothing to wait for"),
@@ -121,7 +114,7 @@ mod tests {
     #[test]
     fn a_cursor_of_another_list_is_refused() {
         for text in ["", "!!", "AAAA", &page::encode("1"), &page::encode("-1 a")] {
-            assert_eq!(Position::of(Some(text)).unwrap_err().code, "invalid_cursor", "{text}");
+            assert_eq!(page::decode::<Position>(text).unwrap_err().code, "invalid_cursor", "{text}");
         }
         assert_eq!(read(Some(&page::encode("9 a")), 5).items, [], "past the end there is nothing");
     }

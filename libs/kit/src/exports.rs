@@ -16,11 +16,10 @@ pub async fn answer(
         return Err(Problem::method_not_allowed("GET"));
     }
     let user: UserId = request.query_as("user_id", "an id")?.ok_or_else(Problem::not_found)?;
-    let (limit, _) = request.page::<String>()?;
+    let (limit, position) = request.page::<Position>()?;
     let database = Database::open(database).await?;
-    let cursor = request.query("cursor");
     let read = async |position, count| read(&database, user, position, count).await;
-    reply::json(200, &export::page(sections, cursor.as_deref(), limit, read).await?)
+    reply::json(200, &export::page(sections, position.unwrap_or_default(), limit, read).await?)
 }
 
 /// A section that is one query: of a user, after a key, so many rows.

@@ -17,10 +17,9 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
         return Err(Problem::method_not_allowed("GET"));
     }
     let caller = auth::caller(&request).await?;
-    let (limit, position) = request.page::<String>()?;
+    let (limit, position) = request.page::<Position>()?;
     // Which context, and the cursor there.
-    let Position { section: context, after: cursor } =
-        position.map_or_else(|| Ok(Position::default()), |text| text.parse().map_err(|()| page::foreign_cursor()))?;
+    let Position { section: context, after: cursor } = position.unwrap_or_default();
     let cursor = (!cursor.is_empty()).then_some(cursor.as_str());
     let mut page = match context.checked_sub(1) {
         None => own(&caller, cursor, limit).await?,
@@ -41,7 +40,8 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
 async fn own(caller: &Caller, cursor: Option<&str>, limit: u32) -> Result<Page<Entry>, Problem> {
     let (user, current) = (caller.user_id, caller.session_id);
     let database = Database::open(plaza_user::DATABASE).await?;
-    export::page(3, cursor, limit, async |Position { section, after }, count| match section {
+    let position = cursor.map(page::decode).transpose()?.unwrap_or_default();
+    export::page(3, position, limit, async |Position { section, after }, count| match section {
         0 => exports::only("profile", &after, plaza_user::profile(&database, user).await?),
         1 => exports::only("presence", &after, presence::look_up(&database, &[user]).await?.remove(&user)),
         _ => {
