@@ -27,6 +27,10 @@ pub struct Rule {
     pub window: Duration,
 }
 
+/// For whoever reads out what is there, name by name or word by word: searches of users and in messages count together.
+pub const SEARCH: Rule =
+    Rule { name: "search", variable: "search_per_user_per_minute", window: Duration::from_mins(1) };
+
 /// What is left of a limit.
 struct Left {
     name: &'static str,

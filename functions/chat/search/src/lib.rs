@@ -9,15 +9,10 @@ use plaza_domain::chat::search::Search;
 use plaza_domain::id::{MessageId, RoomId};
 use plaza_domain::input::Invalid;
 use plaza_domain::page::{AFTER_EVERY_ID, Page, encode, invalid_parameter};
-use plaza_kit::limit::{self, Rule};
 use plaza_kit::store::{Column, prefix_range};
-use plaza_kit::{Database, Problem, Reply, Request, auth, params, reply};
-use std::time::Duration;
+use plaza_kit::{Database, Problem, Reply, Request, auth, limit, params, reply};
 
 plaza_kit::function!(handle);
-
-/// For whoever reads all that was ever said, word by word.
-const PER_USER: Rule = Rule { name: "search", variable: "search_per_user_per_minute", window: Duration::from_mins(1) };
 
 /// How many messages are read at a time.
 const CANDIDATES_AT_ONCE: usize = 200;
@@ -36,7 +31,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     let search = Search::new(&query).map_err(|invalid| invalid_parameter("q", invalid))?;
     let room: Option<RoomId> = request.query_as("room_id", "an id")?;
 
-    limit::take(&PER_USER, &caller.user_id.to_string())?;
+    limit::take(&limit::SEARCH, &caller.user_id.to_string())?;
     let database = Database::open(plaza_chat::DATABASE).await?;
     let in_room = if room.is_some() { "AND participants.room_id = ?" } else { "" };
     let sql = format!(

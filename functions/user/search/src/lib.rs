@@ -4,15 +4,10 @@
 use plaza_domain::input::Invalid;
 use plaza_domain::page::{Page, invalid_parameter};
 use plaza_domain::user::{DISPLAY_NAME_LENGTH_MAX, EMAIL_LENGTH_MAX, Email, SEARCH_LENGTH_MIN, User};
-use plaza_kit::limit::{self, Rule};
 use plaza_kit::store::prefix_range;
-use plaza_kit::{Database, Problem, Reply, Request, auth, lookup, params, reply};
-use std::time::Duration;
+use plaza_kit::{Database, Problem, Reply, Request, auth, limit, lookup, params, reply};
 
 plaza_kit::function!(handle);
-
-/// For whoever reads out the list of all users, name by name.
-const PER_USER: Rule = Rule { name: "search", variable: "search_per_user_per_minute", window: Duration::from_mins(1) };
 
 async fn handle(request: Request) -> Result<Reply, Problem> {
     if request.method() != "GET" {
@@ -26,7 +21,7 @@ async fn handle(request: Request) -> Result<Reply, Problem> {
     if !(SEARCH_LENGTH_MIN..=length_max).contains(&query.trim().chars().count()) {
         return Err(invalid_parameter("q", Invalid::length(SEARCH_LENGTH_MIN, length_max)));
     }
-    limit::take(&PER_USER, &caller.user_id.to_string())?;
+    limit::take(&limit::SEARCH, &caller.user_id.to_string())?;
     let text = query.trim().to_lowercase();
     let database = Database::open(plaza_user::DATABASE).await?;
     let columns = plaza_user::USER_COLUMNS;
