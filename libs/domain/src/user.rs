@@ -29,7 +29,7 @@ pub const SESSION_IDLE_MAX: Duration = Duration::from_hours(30 * 24);
 pub const SESSIONS_MAX: u32 = 100;
 /// The most characters of a device's description (`User-Agent`) that a session keeps.
 pub const DEVICE_LENGTH_MAX: usize = 200;
-/// The sides of the squares that a profile's picture comes in, in pixels.
+/// The sides of the squares that a profile's picture comes in, in pixels, from the smallest.
 pub const IMAGE_SIDES: [u32; 3] = [64, 256, 1024];
 /// The side of the square that one gets who does not say.
 pub const IMAGE_SIDE_DEFAULT: u32 = 256;

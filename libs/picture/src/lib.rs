@@ -21,7 +21,7 @@ use std::io::Cursor;
 pub const UPLOAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// The sides of the squares, in pixels, from the smallest. A picture that is smaller is not enlarged.
-pub const SIDES: [u32; 3] = [64, 256, 1024];
+pub use plaza_domain::user::IMAGE_SIDES as SIDES;
 
 /// The longest side of an uploaded picture, in pixels.
 pub const SIDE_MAX: u32 = 8192;
