@@ -1,7 +1,7 @@
 //! The front door: what every request from outside passes before anything else looks at it. It finds out who the client is, counts
 //! its requests, and answers browsers that ask whether they may (CORS).
 
-use crate::{Body, REQUEST_ID, Upstream, full, problem, request_id};
+use crate::{Body, REQUEST_ID, Upstream, X_FORWARDED_FOR, full, problem, request_id};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use plaza_address::{self as address, Network};
@@ -37,7 +37,6 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static(
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How the front door lets in.
 #[derive(Clone, Debug, Default)]

@@ -37,6 +37,9 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 /// Identifies a request in answers, logs and problems.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Through whom a request came: the client first, then each proxy but the last.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 /// Longest request id taken over from a client, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 128;
 

@@ -1,6 +1,6 @@
 //! Functions that run elsewhere, over HTTP: a reverse proxy to one base URL.
 
-use crate::{Body, BoxError, Upstream, new_request_id, problem};
+use crate::{Body, BoxError, REQUEST_ID, Upstream, X_FORWARDED_FOR, problem, request_id};
 use futures::future::BoxFuture;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
@@ -26,7 +26,6 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -110,9 +109,11 @@ impl Proxy {
     }
 
     async fn pass(&self, mut request: Request<Body>) -> Response<Body> {
-        let request_id = request_id(request.headers_mut());
+        let id = request_id(request.headers(), None);
+        request.headers_mut().insert(REQUEST_ID, id.clone());
+        let request_id = id.to_str().unwrap_or_default();
         let Some(uri) = self.uri(request.uri()) else {
-            return problem(StatusCode::BAD_REQUEST, "bad_path", "The path cannot be passed on.", &request_id);
+            return problem(StatusCode::BAD_REQUEST, "bad_path", "The path cannot be passed on.", request_id);
         };
         let peer = request.extensions().get::<SocketAddr>().copied();
         forward(request.headers_mut(), peer, &self.authority);
@@ -120,7 +121,7 @@ impl Proxy {
         *request.version_mut() = Version::HTTP_11;
         request.extensions_mut().clear();
         let unavailable = |code, detail, status| {
-            let mut response = problem(status, code, detail, &request_id);
+            let mut response = problem(status, code, detail, request_id);
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
             response
         };
@@ -157,18 +158,6 @@ impl Upstream for Proxy {
     fn call(&self, request: Request<Body>) -> BoxFuture<'_, Response<Body>> {
         Box::pin(self.pass(request))
     }
-}
-
-/// The id that the request goes by here and there; a new one where it has none.
-fn request_id(headers: &mut HeaderMap) -> String {
-    let given = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    given.unwrap_or_else(|| {
-        let id = new_request_id();
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            headers.insert("x-request-id", value);
-        }
-        id
-    })
 }
 
 /// Turns the headers of a request that came here into those of the one that goes on.
