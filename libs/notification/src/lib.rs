@@ -128,7 +128,8 @@ impl Inbox {
         Ok(events)
     }
 
-    /// Marks those of a room's messages, up to this place.
+    /// Marks those of a room's messages, up to this place. Only what came since the last time is looked through: a user was told of
+    /// many messages of a room, and has read most.
     pub async fn read_room(
         &mut self,
         change: &Change<'_>,
@@ -136,11 +137,26 @@ impl Inbox {
         seq: u64,
         now: Timestamp,
     ) -> Result<Vec<Event>, Problem> {
-        let condition = "user_id = ? AND subject = ? AND seq <= ? AND read_at IS NULL";
+        if self.unread_count == 0 {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT seq FROM rooms_read WHERE user_id = ? AND room_id = ?";
+        let known = change.query_one(sql, &params![self.user_id, room]).await?;
+        let known: Option<u64> = known.map(|row| row.get(0)).transpose()?;
+        let after = known.unwrap_or(0);
+        if seq <= after {
+            return Ok(Vec::new());
+        }
+        let note = match known {
+            None => "INSERT INTO rooms_read (seq, user_id, room_id) VALUES (?, ?, ?)",
+            Some(_) => "UPDATE rooms_read SET seq = ? WHERE user_id = ? AND room_id = ?",
+        };
+        change.execute(note, &params![seq, self.user_id, room]).await?;
+        let condition = "user_id = ? AND subject = ? AND seq > ? AND seq <= ? AND read_at IS NULL";
         let sql = format!("SELECT COUNT(*) FROM notifications WHERE {condition}");
-        let count = change.lock_one(&sql, &params![self.user_id, room, seq]).await?;
+        let count = change.lock_one(&sql, &params![self.user_id, room, after, seq]).await?;
         let count = count.map_or(Ok(0), |row| row.get::<u32>(0))? as usize;
-        let params = params![now, self.user_id, room, seq];
+        let params = params![now, self.user_id, room, after, seq];
         self.mark(change, condition, &params, count, Which::Room(room, seq), now).await
     }
 

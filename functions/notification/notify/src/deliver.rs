@@ -173,7 +173,7 @@ impl Desk<'_> {
     async fn close(&mut self, user: UserId) -> Result<(), Problem> {
         self.write().await?;
         self.gone.insert(user);
-        for table in ["notifications", "disabled_kinds", "muted_rooms"] {
+        for table in ["notifications", "disabled_kinds", "muted_rooms", "rooms_read"] {
             self.change.execute(&format!("DELETE FROM {table} WHERE user_id = ?"), &params![user]).await?;
         }
         self.change.forget_answers(user).await?;
@@ -208,7 +208,7 @@ impl Desk<'_> {
     async fn finish(mut self) -> Result<(), Problem> {
         self.write().await?;
         for ((author, room), seq) in std::mem::take(&mut self.written) {
-            if let Some(inbox) = self.inboxes.get_mut(&author).filter(|inbox| inbox.unread_count > 0) {
+            if let Some(inbox) = self.inboxes.get_mut(&author) {
                 self.events.extend(inbox.read_room(self.change, room, seq, self.now).await?);
             }
         }
