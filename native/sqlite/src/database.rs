@@ -375,6 +375,8 @@ fn prepare(connection: &rusqlite::Connection, settings: &Settings) -> rusqlite::
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     // The log keeps its length when it is started anew, since overwriting syncs faster than growing; beyond this it is cut.
     connection.pragma_update(None, "journal_size_limit", settings.wal_bytes_max)?;
+    // What a statement of many rows would undo, and what it sorts, stays in memory instead of going through a temporary file.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // As in a stock Spin, whose SQLite is built with foreign keys on.
     connection.pragma_update(None, "foreign_keys", true)
 }

@@ -8,12 +8,16 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{oneshot, watch};
 
 use crate::Error;
+
+/// Shortest time from the beginning of one sync to that of the next, while several wait for each: so that under load a few syncs
+/// serve many commits. A commit that comes alone is synced at once.
+const SYNC_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Syncs on demand; whoever asks while a sync is running shares the next one.
 pub(crate) struct Syncer {
@@ -148,6 +152,7 @@ impl Shared {
             let waiters = std::mem::take(&mut queue.waiters);
             let failed = queue.failed.clone();
             drop(queue);
+            let (start, several) = (Instant::now(), waiters.len() > 1);
             // Read before the sync begins: what is committed by now is in the kernel's hands, and the sync covers it.
             let covered = self.committed.load(Ordering::Acquire);
             let needed = waiters.iter().any(|(number, _)| *number > self.synced.load(Ordering::Acquire));
@@ -167,6 +172,9 @@ impl Shared {
                     for (_, waiter) in waiters {
                         // A caller who has gone does not need to know.
                         let _ = waiter.send(Ok(()));
+                    }
+                    if several {
+                        thread::sleep(SYNC_INTERVAL.saturating_sub(start.elapsed()));
                     }
                     queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
                 }
