@@ -9,6 +9,7 @@
 
 use crate::input::Invalid;
 use std::collections::BTreeSet;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// The most characters of an entry of the index. What is longer is found by its beginning, and then looked at.
 pub const TERM_LENGTH_MAX: usize = 16;
@@ -29,7 +30,7 @@ impl Search {
         if text.chars().count() > SEARCH_LENGTH_MAX {
             return Err(Invalid::new("too_long", format!("must have at most {SEARCH_LENGTH_MAX} characters")));
         }
-        let mut words: Vec<String> = words(text).collect();
+        let mut words = words(text);
         words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
         words.dedup();
         match words.first() {
@@ -48,7 +49,7 @@ impl Search {
 
     /// Whether a text is found.
     pub fn finds(&self, text: &str) -> bool {
-        let words: Vec<String> = words(text).collect();
+        let words = words(text);
         self.words.iter().all(|wanted| {
             words.iter().any(|word| {
                 if is_found_anywhere(word) { word.contains(wanted.as_str()) } else { word.starts_with(wanted.as_str()) }
@@ -71,13 +72,13 @@ pub fn terms(text: &str) -> BTreeSet<String> {
     terms
 }
 
-/// The words of a text, in small letters.
-fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        // In small letters some characters are two, of which one is a mark: İ.
-        .map(|word| word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>())
-        .filter(|word| !word.is_empty())
+/// The words of a text, in small letters, and composed (NFC): Hangul that comes from the name of a file on a Mac is in single letters.
+fn words(text: &str) -> Vec<String> {
+    let composed: String = text.nfc().collect();
+    let words = composed.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    // In small letters some characters are two, of which one is a mark: İ.
+    let small = words.map(|word| word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>());
+    small.filter(|word| !word.is_empty()).collect()
 }
 
 /// Whether a word has characters of a script that is not written in words, or whose words have endings that change: Korean.
@@ -141,6 +142,17 @@ mod tests {
             ("2026", "2026-11-21"),
         ] {
             assert!(finds(search, text), "{search} in {text}");
+        }
+    }
+
+    #[test]
+    fn it_does_not_matter_how_characters_are_composed() {
+        let text = "대한민국에서 café";
+        let apart = |text: &str| text.nfd().collect::<String>();
+        for search in ["대한", "민국", "café"] {
+            assert_ne!(apart(search), search);
+            assert!(finds(search, &apart(text)) && finds(&apart(search), text), "{search}");
+            assert!(finds(&apart(search), &apart(text)), "{search}");
         }
     }
 
