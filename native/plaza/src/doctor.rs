@@ -9,7 +9,7 @@ use plaza_mysql::{State as Applied, redacted};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -116,7 +116,7 @@ pub(crate) async fn doctor(words: cli::Doctor) -> Result<()> {
     open_files(&mut report);
     clock(&mut report);
     databases(&mut report, words.databases.mysql.as_deref(), &infra).await;
-    redis(&mut report, words.redis.as_deref());
+    key_values(&mut report, words.redis.as_deref()).await;
     topics(&mut report, &words.kafka, &infra).await;
     print(&if words.json { report.as_json().to_string() } else { report.as_text() });
     match report.failed() {
@@ -292,24 +292,23 @@ async fn databases(report: &mut Report, base: Option<&str>, infra: &Path) {
     }
 }
 
-fn redis(report: &mut Report, url: Option<&str>) {
+/// Redis is there, and takes the password.
+async fn key_values(report: &mut Report, url: Option<&str>) {
     let Some(url) = url else { return report.ok("key-value", "files in the state directory") };
     let advice = "is the server up, and the URL right (redis://[:password@]host:port[/db])?";
-    let host = || {
-        let rest = url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "redis" | "rediss"))?.1;
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        Some(if host.rsplit(']').next()?.contains(':') { host.to_owned() } else { format!("{host}:6379") })
+    let client = match redis::Client::open(url) {
+        Ok(client) => client,
+        // What it says of the URL could have the password in it.
+        Err(error) => return report.fail("key-value", &error.category(), advice),
     };
-    // The URL may have a password in it, so only the host is told.
-    let Some(host) = host() else { return report.fail("key-value", &"the URL of Redis is none", advice) };
-    let connected = host.to_socket_addrs().and_then(|mut addresses| {
-        let address = addresses.next().ok_or(std::io::ErrorKind::NotFound)?;
-        TcpStream::connect_timeout(&address, CONNECT_TIME_MAX)
+    let address = client.get_connection_info().addr().to_string();
+    let answer = in_time(async {
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        redis::cmd("PING").query_async::<()>(&mut connection).await
     });
-    match connected {
-        Ok(_) => report.ok("key-value", format!("{host} takes connections")),
-        Err(error) => report.fail("key-value", &format!("{host}: {error}"), advice),
+    match answer.await {
+        Ok(()) => report.ok("key-value", format!("{address} answers")),
+        Err(error) => report.fail("key-value", &format!("{address}: {error}"), advice),
     }
 }
 

@@ -156,6 +156,11 @@ fn the_doctor_sees_a_plaza_that_runs() {
     let (report, _) = doctor(&["--state", &state, "--listen", &address]);
     finds(&report, "state", "ok", "a plaza runs on it");
     finds(&report, "port", "ok", "a plaza answers");
+    // It listens, but it is no Redis.
+    let (report, code) = doctor(&["--state", &state, "--redis", &format!("redis://:hidden@{address}")]);
+    assert_eq!(code, 1);
+    finds(&report, "key-value", "fail", &address);
+    assert!(!report.to_string().contains("hidden"), "passwords are not told: {report}");
     let mut people = Command::new(binary());
     people.args(["doctor", "--state", &state, "--listen", &address]);
     let said = text(&people.env("PLAZA_MANIFEST", manifest()).output().expect("plaza is there").stdout);
