@@ -38,6 +38,26 @@ async fn values_of_every_class_come_back_as_they_went_in() {
     assert_eq!(rows.rows, [values]);
 }
 
+/// What SQLite cannot know of tables that begin empty stands in their migrations.
+#[tokio::test]
+async fn one_message_is_not_looked_for_among_all_that_its_readers_were_told() {
+    let (_directory, database) = open(Settings::default());
+    database.migrate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/sql/notification")).unwrap();
+    let mut connection = database.connection().unwrap();
+    for (rest, index) in [
+        (
+            "subject = 'a' AND seq = 3 AND user_id IN ('a', 'b') LIMIT 1",
+            "by_subject (user_id=? AND subject=? AND seq=?)",
+        ),
+        ("user_id = 'a' AND subject = 'a' AND seq > 2 AND seq <= 3 AND read_at IS NULL", "by_subject"),
+        ("user_id = 'a' AND id < 'z' AND read_at IS NULL ORDER BY id DESC LIMIT 5", "unread (user_id=? AND read_at=?"),
+    ] {
+        let plan = format!("EXPLAIN QUERY PLAN SELECT data FROM notifications WHERE {rest}");
+        let plan = connection.read(|sql| sql.query_row(&plan, [], |row| row.get::<_, String>(3))).unwrap();
+        assert!(plan.contains(&format!("notifications_{index}")), "{rest}: {plan}");
+    }
+}
+
 #[tokio::test]
 async fn errors_are_in_the_words_of_sqlite() {
     let (_directory, database) = open(Settings::default());
