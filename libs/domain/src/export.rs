@@ -47,8 +47,8 @@ impl std::str::FromStr for Position {
     }
 }
 
-/// A page of an export, from a position on, whose sections are read by `read`: of a section, after a key, so many entries in the order of their keys, each
-/// with its key.
+/// A page of an export, from a position on, whose sections are read by `read`: of a section, after a key, so many entries in the
+/// order of their keys, each with its key.
 pub async fn page(
     sections: usize,
     mut position: Position,
